@@ -1,0 +1,1 @@
+"""The Tolstoy credential operator: third-party credentials kept alive inside Kubernetes."""

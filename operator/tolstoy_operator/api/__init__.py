@@ -1,0 +1,1 @@
+"""The `tolstoy.dev/v1` API: names, models and the closed list of reasons. Pure."""

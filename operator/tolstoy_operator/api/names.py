@@ -1,0 +1,33 @@
+"""Names that other people's manifests, policies and alerts depend on. Changing one is a breaking change."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "tolstoy.dev"
+VERSION: Final = "v1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "ToolCredential"
+PLURAL: Final = "toolcredentials"
+FINALIZER: Final = "tolstoy.dev/revoke"
+
+# On a Namespace: what it is bound to. Only holders of `bind` on `organizations.tolstoy.dev` may set these.
+ALLOWED_ORGS: Final = "tolstoy.dev/allowed-orgs"
+ALLOWED_SECRETS: Final = "tolstoy.dev/allowed-secrets"
+ALLOW_SENSITIVE_KEYS: Final = "tolstoy.dev/allow-sensitive-keys"
+ALLOW_REVOKE: Final = "tolstoy.dev/allow-revoke"
+ALLOW_IMPORT: Final = "tolstoy.dev/allow-import"
+
+# On a ToolCredential.
+FORCE_SYNC: Final = "tolstoy.dev/force-sync"
+
+# On a Secret that we write.
+MANAGED_LABEL: Final = "tolstoy.dev/managed"
+MANAGED_VALUE: Final = "true"
+CREDENTIAL_ANNOTATION: Final = "tolstoy.dev/credential"
+CREDENTIAL_UID_ANNOTATION: Final = "tolstoy.dev/credential-uid"
+UPSTREAM_VERSION_ANNOTATION: Final = "tolstoy.dev/upstream-version"
+# On a Secret of somebody else that invites a credential to merge into it.
+ALLOW_MERGE: Final = "tolstoy.dev/allow-merge"
+
+UPSTREAM_PREFIX: Final = "tolstoy"

@@ -1,0 +1,1 @@
+"""`kubectl tolstoy`: reads with the rights of the person who runs it."""

@@ -1,0 +1,1 @@
+"""What the operator says about itself: metrics, logs, audit trail, health endpoints. Never a secret value."""

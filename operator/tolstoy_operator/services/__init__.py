@@ -1,0 +1,1 @@
+"""Secrets, typed credentials and tokens: the services that the operator is built around, on Protocols."""

@@ -1,0 +1,80 @@
+"""Settings from environment variables, checked before anything starts.
+
+The names of the application that this operator replaces stay (`AWS_REGION`, `SECRETS_CACHE_DURATION_MS`, …); the rest
+follow the same plain style. A bad value ends the process with exit code 2 and one line per problem.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class SettingsError(Exception):
+    """The environment holds a value that cannot be used. The text has one line per problem, without the values."""
+
+
+class Settings(BaseSettings):
+    """Everything an installation can choose. Field names in capitals are the environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="", case_sensitive=False, extra="ignore", frozen=True)
+
+    use_aws_secrets: bool = Field(True, description="Secrets Manager when true, the embedded SQLite store when false")
+    aws_region: str = Field("", pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$", description="Region of the secrets")
+    aws_secret_name: str = Field(
+        "conductor-db-secret",
+        min_length=1,
+        max_length=512,
+        description="Name of the platform's database secret",
+    )
+    sqlite_path: str = Field("/var/lib/tolstoy/secrets.db", min_length=1, description="File of the embedded store")
+
+    secrets_cache_duration_ms: int = Field(
+        300_000, ge=0, le=86_400_000, description="How long a value is served unread"
+    )
+    secrets_stale_max_age_s: Seconds = Field(86_400, description="Oldest value served while upstream is unreachable")
+    secrets_sweep_interval_s: Seconds = Field(60, description="Pause between sweeps for changed versions")
+    secrets_full_sweep_interval_s: Seconds = Field(21_600, description="Pause between sweeps of all versions")
+
+    resync_interval_s: Seconds = Field(600, description="Pause between LIST sweeps that repair missed watch events")
+    unbind_grace_s: Seconds = Field(600, description="How long the Secret of an unbound namespace stays")
+    stall_after_s: Seconds = Field(600, description="How long a missing secret or binding counts as in progress")
+    workers: int = Field(32, ge=1, le=256, description="Credentials reconciled at the same time")
+
+    leader_election: bool = Field(True, description="Several replicas: one acts, the others stand by")
+    pod_name: str = Field("tolstoy-operator", min_length=1, max_length=253, description="Identity in the Lease")
+    pod_namespace: str = Field("tolstoy-system", min_length=1, max_length=63, description="Namespace of the Lease")
+
+    http_host: str = Field("0.0.0.0", min_length=1, description="Address of the health and metrics server")  # noqa: S104 - probes and scrapes reach a pod by its own address
+    http_port: int = Field(8080, ge=0, le=65_535, description="Port of the health and metrics server, 0 = any free one")
+    metrics_per_credential: bool = Field(False, description="One series per credential; off keeps cardinality bounded")
+    log_level: LogLevel = Field("INFO", description="Level of our own loggers; libraries never go below INFO")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _region_when_aws(self) -> Self:
+        if self.use_aws_secrets and not self.aws_region:
+            raise ValueError("AWS_REGION must be set while USE_AWS_SECRETS is true")
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises `SettingsError` that names each bad variable and why, never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_describe(item["loc"], item["msg"]) for item in error.errors())) from None
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    variable = str(location[0]).upper() if location else "settings"
+    return f"{variable}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,1 @@
+"""Where upstream secrets live: AWS Secrets Manager, or an embedded SQLite file."""
