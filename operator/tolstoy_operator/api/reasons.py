@@ -1,0 +1,114 @@
+"""The closed list of reasons that a status can give, and what each means for the person who reads it.
+
+Every condition message has one form: the cause, who acts, and when the operator tries again. The second and third part
+belong to the reason and are written here once; the first is made where the problem is found, from names and positions
+only, never from a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MESSAGE_LIMIT = 1024
+
+
+class Reason(StrEnum):
+    """Why a credential is in the state it is in. Values are API: alerts and scripts match on them."""
+
+    SYNCED = "Synced"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
+    SECRET_PENDING_DELETION = "SecretPendingDeletion"  # noqa: S105
+    SECRET_MALFORMED = "SecretMalformed"  # noqa: S105
+    ACCESS_DENIED = "AccessDenied"
+    DECRYPTION_FAILED = "DecryptionFailed"
+    UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
+    NAMESPACE_NOT_BOUND = "NamespaceNotBound"
+    SENSITIVE_KEY_NOT_GRANTED = "SensitiveKeyNotGranted"
+    TARGET_CONFLICT = "TargetConflict"
+    TARGET_TOO_LARGE = "TargetTooLarge"
+    INVALID_TARGET_KEY = "InvalidTargetKey"
+    TEMPLATE_ERROR = "TemplateError"
+    INVALID_SPEC = "InvalidSpec"
+    SUSPENDED = "Suspended"
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
+
+
+class Progress(StrEnum):
+    """The kstatus side of a reason."""
+
+    DONE = "done"
+    """Nothing to wait for."""
+    RECONCILING = "reconciling"
+    """The operator gets there by itself."""
+    STALLED = "stalled"
+    """A person must act."""
+    PATIENT = "patient"
+    """Reconciling for a while (`Settings.stall_after_s`), then stalled: consent may simply come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What follows from a reason.
+
+    `keeps_ready`: the last good Secret is still believed to be valid, so Ready stays as it was.
+    """
+
+    progress: Progress
+    who_acts: str
+    next_try: str
+    keeps_ready: bool = False
+
+
+_ON_CHANGE = "it is tried again as soon as the upstream secret or this object changes"
+_WITH_BACKOFF = "it is tried again with growing pauses, every 5 minutes at most"
+
+MEANINGS: dict[Reason, Meaning] = {
+    Reason.SYNCED: Meaning(Progress.DONE, "nobody needs to act", "it follows upstream changes"),
+    Reason.SECRET_NOT_FOUND: Meaning(
+        Progress.PATIENT, "the consent application or the platform team must store the secret", _WITH_BACKOFF
+    ),
+    Reason.SECRET_PENDING_DELETION: Meaning(
+        Progress.STALLED, "the platform team must restore the secret or this object must go", _WITH_BACKOFF
+    ),
+    Reason.SECRET_MALFORMED: Meaning(Progress.STALLED, "whoever wrote the upstream secret must correct it", _ON_CHANGE),
+    Reason.ACCESS_DENIED: Meaning(
+        Progress.STALLED, "the platform team must let the operator read it", _WITH_BACKOFF, keeps_ready=True
+    ),
+    Reason.DECRYPTION_FAILED: Meaning(
+        Progress.STALLED, "the platform team must let the operator use the KMS key", _WITH_BACKOFF, keeps_ready=True
+    ),
+    Reason.UPSTREAM_UNAVAILABLE: Meaning(
+        Progress.RECONCILING, "nobody needs to act unless it lasts", _WITH_BACKOFF, keeps_ready=True
+    ),
+    Reason.NAMESPACE_NOT_BOUND: Meaning(
+        Progress.PATIENT, "the platform team must bind the namespace", "it is tried again when the namespace changes"
+    ),
+    Reason.SENSITIVE_KEY_NOT_GRANTED: Meaning(
+        Progress.STALLED,
+        "drop the key from spec.target, or have the platform team grant sensitive keys to the namespace",
+        "it is tried again when this object or the namespace changes",
+    ),
+    Reason.TARGET_CONFLICT: Meaning(
+        Progress.STALLED, "the owner of this object must choose another target or free this one", _WITH_BACKOFF
+    ),
+    Reason.TARGET_TOO_LARGE: Meaning(
+        Progress.STALLED, "the owner of this object must ask for fewer keys or a smaller template", _ON_CHANGE
+    ),
+    Reason.INVALID_TARGET_KEY: Meaning(
+        Progress.STALLED, "the owner of this object must name keys that a Secret can hold", _ON_CHANGE
+    ),
+    Reason.TEMPLATE_ERROR: Meaning(Progress.STALLED, "the owner of this object must correct the template", _ON_CHANGE),
+    Reason.INVALID_SPEC: Meaning(Progress.STALLED, "the owner of this object must correct the spec", _ON_CHANGE),
+    Reason.SUSPENDED: Meaning(
+        Progress.DONE, "set spec.suspend to false to resume", "not before that", keeps_ready=True
+    ),
+    Reason.TOKEN_EXPIRED: Meaning(Progress.STALLED, "the consent application must store a new token", _ON_CHANGE),
+}
+
+
+def message(reason: Reason, cause: str) -> str:
+    """The text of a condition: cause; who acts; next try. Bounded, one line."""
+    meaning = MEANINGS[reason]
+    text = f"{cause}; {meaning.who_acts}; {meaning.next_try}"
+    return " ".join(text.split())[:MESSAGE_LIMIT]

@@ -1,0 +1,144 @@
+"""Models of `tolstoy.dev/v1` ToolCredential, as the CRD defines it.
+
+The CRD in `crds/` is the contract and the API server enforces it; these models read what the API server has accepted.
+A test proves that the two agree.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+OrgId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+=.@-]{1,128}$")]
+UpstreamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/_+=.@-]{1,512}$")]
+
+
+class CredentialType(StrEnum):
+    """What the upstream document is. `Auto` finds out by its members."""
+
+    AUTO = "Auto"
+    OAUTH2 = "OAuth2"
+    API_KEY = "ApiKey"
+    WEBHOOK = "Webhook"
+    CLIENT_CREDENTIALS = "ClientCredentials"
+    DATABASE = "Database"
+    OPAQUE = "Opaque"
+
+
+class CreationPolicy(StrEnum):
+    """`Owner`: the Secret is ours alone. `Merge`: our keys go into a Secret that invites them."""
+
+    OWNER = "Owner"
+    MERGE = "Merge"
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to the Secret when the ToolCredential is deleted."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class Target(_Model):
+    """The Secret to write. `keys` None: the safe keys of the credential's type."""
+
+    name: str | None = None
+    type: str = "Opaque"
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    keys: list[str] | None = None
+    template: dict[str, str] | None = None
+    creation_policy: CreationPolicy = CreationPolicy.OWNER
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+
+
+class ToolCredentialSpec(_Model):
+    """What a tenant asks for: either `tool` and `org_id`, or `secret_name`."""
+
+    tool: ToolName | None = None
+    org_id: OrgId | None = None
+    secret_name: UpstreamName | None = None
+    type: CredentialType = CredentialType.AUTO
+    target: Target = Field(default_factory=Target)
+    suspend: bool = False
+
+
+class ConditionStatus(StrEnum):
+    """The three values of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(StrEnum):
+    """`READY`: the Secret holds a currently valid value. `SYNCED`: the mirror equals upstream. The rest is kstatus."""
+
+    READY = "Ready"
+    SYNCED = "Synced"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Condition(_Model):
+    """A metav1.Condition. `last_transition_time`: RFC 3339, moves when `status` changes."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int
+
+
+class GrantState(StrEnum):
+    """Where an OAuth grant stands. `NotApplicable` for credentials that have none."""
+
+    ACTIVE = "Active"
+    EXPIRED = "Expired"
+    UNKNOWN = "Unknown"
+    NOT_APPLICABLE = "NotApplicable"
+
+
+class GrantStatus(_Model):
+    """The token's state. `expires_at`: RFC 3339, None when the document does not say."""
+
+    state: GrantState
+    expires_at: str | None = None
+
+
+class UpstreamStatus(_Model):
+    """Which version of which secret the mirror was last made from."""
+
+    name: str
+    arn: str | None = None
+    version_id: str | None = None
+    region: str | None = None
+
+
+class TargetStatus(_Model):
+    """The Secret as last written: its name, its keys, and when its content last changed (RFC 3339)."""
+
+    name: str
+    keys: list[str]
+    last_sync_time: str
+
+
+class ToolCredentialStatus(_Model):
+    """What the operator says. Written only when something changed."""
+
+    observed_generation: int | None = None
+    conditions: list[Condition] = Field(default_factory=list)
+    credential_type: CredentialType | None = None
+    grant: GrantStatus | None = None
+    upstream: UpstreamStatus | None = None
+    target: TargetStatus | None = None
+    last_handled_force_sync: str | None = None
