@@ -1,0 +1,59 @@
+"""Count what clients asked of the API server, from its audit log.
+
+The policy logs each request once, at its end, except watches, which count when they start: a watch that still runs
+has been asked for too. The server writes an event when it has answered, so a client may be ahead of its own line by
+a moment: await a count, do not read it once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+POLICY: dict[str, Any] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "rules": [
+        {"level": "Metadata", "verbs": ["watch"], "omitStages": ["RequestReceived", "ResponseComplete"]},
+        {"level": "Metadata", "omitStages": ["RequestReceived", "ResponseStarted"]},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `resource` is plural, with its subresource behind a slash; empty parts are empty strings."""
+
+    user: str
+    agent: str
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    code: int
+
+    @classmethod
+    def of(cls, event: dict[str, Any]) -> Request:
+        """Read one event of the log."""
+        target = event.get("objectRef", {})
+        subresource = target.get("subresource")
+        return cls(
+            user=event["user"].get("username", ""),
+            agent=event.get("userAgent", ""),
+            verb=event["verb"],
+            resource=target.get("resource", "") + (f"/{subresource}" if subresource else ""),
+            namespace=target.get("namespace", ""),
+            name=target.get("name", ""),
+            code=event.get("responseStatus", {}).get("code", 0),
+        )
+
+
+def read(log: Path) -> Iterator[Request]:
+    """All requests logged so far, oldest first; a line still being written is left out."""
+    with log.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                yield Request.of(json.loads(line))
