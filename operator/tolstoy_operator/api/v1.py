@@ -100,10 +100,10 @@ class Condition(_Model):
 
 
 class GrantState(StrEnum):
-    """Where an OAuth grant stands. `NotApplicable` for credentials that have none."""
+    """Where an OAuth grant stands. `EXPIRING`: within five minutes of its end, or past it."""
 
     ACTIVE = "Active"
-    EXPIRED = "Expired"
+    EXPIRING = "Expiring"
     UNKNOWN = "Unknown"
     NOT_APPLICABLE = "NotApplicable"
 
