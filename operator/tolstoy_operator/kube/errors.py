@@ -1,8 +1,8 @@
 """What can go wrong between us and the API server, by what the caller can do about it.
 
-Callers decide by class, never by text: `Conflict` means read again, `NotFound` means it is gone, `KubeUnavailable` means
-try later. Only the HTTP status and the API server's machine-readable `reason` are kept. The `message` of a Status object
-is dropped, because it may repeat what was sent, and what we send includes the data of Secrets.
+Callers decide by class, never by text: `Conflict` means read again, `NotFound` means it is gone, `KubeUnavailable`
+means try later. Only the HTTP status and the machine-readable `reason` are kept. The `message` of a Status object is
+dropped, because it may repeat what was sent, and what we send includes the data of Secrets.
 """
 
 from __future__ import annotations
