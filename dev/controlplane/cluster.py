@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import http.client
-import json
 import os
 import random
 import secrets
@@ -19,9 +18,9 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from dev.controlplane import files
 from dev.controlplane.audit import POLICY, Request, read
@@ -65,9 +64,19 @@ class ControlPlane:
     """
 
     def __init__(
-        self, *, audit: bool = False, binaries: Binaries | None = None, progress: Progress = to_stderr
+        self,
+        *,
+        audit: bool = False,
+        crds: Sequence[Path] = (),
+        binaries: Binaries | None = None,
+        progress: Progress = to_stderr,
     ) -> None:
-        """`audit` turns on the log that `requests` reads. `binaries` are found or built by default."""
+        """`audit` turns on the log that `requests` reads. `binaries` are found or built by default.
+
+        `crds` are files applied before the controller manager starts. The garbage collector looks for new kinds every
+        half minute only; those it finds when it starts it collects at once.
+        """
+        self.crds = tuple(crds)
         self.binaries = binaries or find_or_build(progress)
         self.dir = Path(tempfile.mkdtemp(prefix="tolstoy-controlplane-"))
         self.kubeconfig = self.dir / "admin.kubeconfig"
@@ -102,6 +111,7 @@ class ControlPlane:
             self._await("etcd", (self.dir / _ETCD.removeprefix("unix://")).exists)
             self._start_apiserver_on_a_free_port()
             self._write_kubeconfigs()
+            self._apply_crds()
             self._launch("kube-controller-manager", self._manager_command())
             self._await("kube-controller-manager", self._has_default_service_account)
         except BaseException:
@@ -146,12 +156,11 @@ class ControlPlane:
         With `check`, a failure raises `subprocess.CalledProcessError`, with what kubectl said as a note.
         """
         command = [
-            self.binaries.kubectl,
+            str(self.binaries.kubectl),
             f"--kubeconfig={kubeconfig or self.kubeconfig}",
             f"--cache-dir={self.dir}/kubectl-cache",  # the usual one goes by address, and addresses come back
             *args,
         ]
-        # a child without standard input would read the terminal's
         done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False)
         try:
             if check:
@@ -218,6 +227,11 @@ class ControlPlane:
         ):
             files.write_kubeconfig(path, url=self.url, ca_file=self.ca_file, token=token)
 
+    def _apply_crds(self) -> None:
+        for path in self.crds:
+            self.kubectl("apply", "--server-side", f"--filename={path}")
+            self.kubectl("wait", "--for=condition=Established", f"--filename={path}", "--timeout=30s")
+
     def _launch(self, name: str, command: list[str | Path]) -> None:
         environment = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
         self._children[name] = spawn(command, log=self._log(name), cwd=self.dir, env=environment)
@@ -246,12 +260,12 @@ class ControlPlane:
 
     def _serves(self) -> bool:
         policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies?limit=1"
-        return self._get("/readyz") and self._get(policies)
+        return self._answers("/readyz") and self._answers(policies)
 
     def _has_default_service_account(self) -> bool:
-        return self._get("/api/v1/namespaces/default/serviceaccounts/default")
+        return self._answers("/api/v1/namespaces/default/serviceaccounts/default")
 
-    def _get(self, path: str) -> bool:
+    def _answers(self, path: str) -> bool:
         """Whether our own API server (its CA proves that it is ours) answers this with success."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
@@ -294,6 +308,7 @@ class ControlPlane:
             "--service-account-signing-key-file=sa.key",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.96.0.0/16",
+            "--shutdown-watch-termination-grace-period=3s",  # else it waits a minute for watches to end
             *(logged if self.audit_log else []),
         ]
 

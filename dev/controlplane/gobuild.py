@@ -192,8 +192,9 @@ def _failure(tools: GoTools, log: Path) -> str:
         [
             f"building {', '.join(tools.packages)} failed; the last of what Go said:",
             tail(log),
-            "What helps: a module that cannot be fetched needs GOPROXY (or HTTPS_PROXY) set for this network; 'no space",
-            "left' needs about 5 GB for Go's caches (GOCACHE, GOMODCACHE); a killed compiler needs memory or GOMAXPROCS=1.",
+            "What helps: a module that cannot be fetched wants GOPROXY or HTTPS_PROXY set for this network;",
+            "'no space left' wants 5 GB for Go's caches (GOCACHE, GOMODCACHE); a compiler that was killed wants",
+            "memory, or GOMAXPROCS=1.",
             f"To see it again: cd {os.path.relpath(tools.module)} && go build -o $(mktemp -d)/ tool",
         ]
     )
