@@ -1,0 +1,45 @@
+{{/*
+Which value sets which environment variable of the operator: the only such table. A setting without a line here, or a
+line without a setting, fails tests/unit/helm. Numbers pass through int64, because Helm would print 300000 as 3e+05.
+*/}}
+{{- define "tolstoy-operator.settings" -}}
+USE_AWS_SECRETS: {{ eq .Values.store.kind "SecretsManager" | quote }}
+AWS_REGION: {{ .Values.store.region | quote }}
+AWS_SECRET_NAME: {{ .Values.store.databaseSecretName | quote }}
+SQLITE_PATH: {{ .Values.store.sqlite.path | quote }}
+SECRETS_CACHE_DURATION_MS: {{ .Values.cache.durationMs | int64 | quote }}
+SECRETS_STALE_MAX_AGE_S: {{ .Values.cache.staleMaxAgeSeconds | int64 | quote }}
+SECRETS_SWEEP_INTERVAL_S: {{ .Values.sync.sweepIntervalSeconds | int64 | quote }}
+SECRETS_FULL_SWEEP_INTERVAL_S: {{ .Values.sync.fullSweepIntervalSeconds | int64 | quote }}
+RESYNC_INTERVAL_S: {{ .Values.sync.resyncIntervalSeconds | int64 | quote }}
+UNBIND_GRACE_S: {{ .Values.tenancy.unbindGraceSeconds | int64 | quote }}
+STALL_AFTER_S: {{ .Values.sync.stallAfterSeconds | int64 | quote }}
+WORKERS: {{ .Values.sync.workers | int64 | quote }}
+LEADER_ELECTION: {{ .Values.leaderElection | quote }}
+HTTP_HOST: {{ .Values.http.host | quote }}
+HTTP_PORT: {{ .Values.http.port | int64 | quote }}
+METRICS_PER_CREDENTIAL: {{ .Values.metrics.perCredential | quote }}
+LOG_LEVEL: {{ .Values.logLevel | quote }}
+{{- end -}}
+
+{{/* The environment of the operator's containers: the table, who the pod is, and what the installation adds. */}}
+{{- define "tolstoy-operator.env" -}}
+{{- range $name, $value := include "tolstoy-operator.settings" . | fromYaml }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+# The numeric user has no entry in /etc/passwd, and kopf asks for its name.
+- name: USER
+  value: tolstoy
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
