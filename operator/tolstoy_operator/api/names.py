@@ -24,10 +24,15 @@ FORCE_SYNC: Final = "tolstoy.dev/force-sync"
 # On a Secret that we write.
 MANAGED_LABEL: Final = "tolstoy.dev/managed"
 MANAGED_VALUE: Final = "true"
+MERGED_VALUE: Final = "merged"
 CREDENTIAL_ANNOTATION: Final = "tolstoy.dev/credential"
 CREDENTIAL_UID_ANNOTATION: Final = "tolstoy.dev/credential-uid"
 UPSTREAM_VERSION_ANNOTATION: Final = "tolstoy.dev/upstream-version"
 # On a Secret of somebody else that invites a credential to merge into it.
 ALLOW_MERGE: Final = "tolstoy.dev/allow-merge"
+
+# Field managers of our writes: one for Secrets that are ours, one per credential for Secrets that we merge into.
+FIELD_MANAGER: Final = "tolstoy-operator"
+MERGE_MANAGER_PREFIX: Final = "tolstoy-"
 
 UPSTREAM_PREFIX: Final = "tolstoy"

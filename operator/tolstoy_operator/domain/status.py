@@ -1,0 +1,191 @@
+"""From what the reconciler found to what the status says.
+
+A status is a function of the previous status, the finding and the time, and the time only enters where a condition
+changes. So the same finding twice gives the same status, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tolstoy_operator.api.reasons import MEANINGS, Progress, Reason, message
+from tolstoy_operator.api.v1 import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    CredentialType,
+    GrantState,
+    GrantStatus,
+    TargetStatus,
+    ToolCredentialStatus,
+    UpstreamStatus,
+)
+from tolstoy_operator.domain.schedule import EXPIRING_LEAD
+
+_MIRRORED = frozenset({Reason.SYNCED, Reason.TOKEN_EXPIRED})
+_REASONS = {reason.value: reason for reason in Reason}
+_PLAIN_SUCCESS = "the Secret holds the current upstream value"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one reconciliation of a credential ended. `cause`: names and positions, never a value."""
+
+    reason: Reason
+    cause: str = _PLAIN_SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known beside the finding. None in `credential_type`, `grant`, `upstream`: nothing new, keep the last.
+
+    `target`: the Secret as it is now, None when there is none. `force_sync`: the annotation that was handled.
+    """
+
+    generation: int
+    target: TargetStatus | None
+    credential_type: CredentialType | None = None
+    grant: GrantStatus | None = None
+    upstream: UpstreamStatus | None = None
+    force_sync: str | None = None
+
+
+def next_status(
+    previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, now: datetime, stall_after: timedelta
+) -> ToolCredentialStatus:
+    """The status to write; equal to `previous` when there is nothing to say."""
+    conditions = [
+        _ready(previous, finding, facts),
+        _synced(finding),
+        *_progress(previous, finding, now=now, stall_after=stall_after),
+    ]
+    stamped = [_stamp(previous, item, generation=facts.generation, now=now) for item in conditions]
+    return ToolCredentialStatus(
+        observed_generation=facts.generation,
+        conditions=stamped,
+        credential_type=facts.credential_type or previous.credential_type,
+        grant=facts.grant or previous.grant,
+        upstream=facts.upstream or previous.upstream,
+        target=facts.target,
+        last_handled_force_sync=facts.force_sync,
+    )
+
+
+def stalls_at(status: ToolCredentialStatus, stall_after: timedelta) -> datetime | None:
+    """When a patient reason turns from reconciling into stalled; None when it does not."""
+    waiting = condition(status, ConditionType.RECONCILING)
+    reason = _REASONS.get(waiting.reason) if waiting is not None else None
+    if waiting is None or reason is None or MEANINGS[reason].progress is not Progress.PATIENT:
+        return None
+    return parse_time(waiting.last_transition_time) + stall_after
+
+
+def condition(status: ToolCredentialStatus, kind: ConditionType) -> Condition | None:
+    """The condition of that type, if there is one."""
+    return next((item for item in status.conditions if item.type is kind), None)
+
+
+def reason_of(status: ToolCredentialStatus) -> Reason | None:
+    """The reason that the status gives as its summary; None before the first one, or when it is not one of ours."""
+    ready = condition(status, ConditionType.READY)
+    return _REASONS.get(ready.reason) if ready is not None else None
+
+
+def grant_at(expires_at_ms: int | None, now: datetime) -> GrantStatus:
+    """The state of a token that ends at `expires_at_ms` (epoch milliseconds)."""
+    if expires_at_ms is None:
+        return GrantStatus(state=GrantState.UNKNOWN)
+    left = expires_at_ms / 1000 - now.timestamp()
+    state = GrantState.ACTIVE if left > EXPIRING_LEAD else GrantState.EXPIRING
+    return GrantStatus(state=state, expires_at=format_time(datetime.fromtimestamp(expires_at_ms / 1000, tz=now.tzinfo)))
+
+
+def parse_status(raw: Any) -> ToolCredentialStatus:
+    """Read a status as found on an object. Anything that is not ours reads as no status, and so gets written anew."""
+    try:
+        return ToolCredentialStatus.model_validate(raw or {})
+    except ValueError:
+        return ToolCredentialStatus()
+
+
+def status_patch(status: ToolCredentialStatus) -> dict[str, Any]:
+    """The merge patch value: absent members become null, so that an older value goes away."""
+    return status.model_dump(mode="json", by_alias=True)
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in whole seconds, as Kubernetes writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """The inverse of `format_time`; also takes fractions and offsets."""
+    return datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts) -> _Draft:
+    before = condition(previous, ConditionType.READY)
+    was_ready = before is not None and before.status is ConditionStatus.TRUE
+    still = MEANINGS[finding.reason].keeps_ready and was_ready and facts.target is not None
+    good = finding.reason is Reason.SYNCED or still
+    status = ConditionStatus.TRUE if good else ConditionStatus.FALSE
+    return _Draft(ConditionType.READY, status, finding.reason, message(finding.reason, finding.cause))
+
+
+def _synced(finding: Finding) -> _Draft:
+    if finding.reason in _MIRRORED:
+        text = message(Reason.SYNCED, _PLAIN_SUCCESS)
+        return _Draft(ConditionType.SYNCED, ConditionStatus.TRUE, Reason.SYNCED, text)
+    unknown = finding.reason is Reason.UPSTREAM_UNAVAILABLE
+    status = ConditionStatus.UNKNOWN if unknown else ConditionStatus.FALSE
+    return _Draft(ConditionType.SYNCED, status, finding.reason, message(finding.reason, finding.cause))
+
+
+def _progress(
+    previous: ToolCredentialStatus, finding: Finding, *, now: datetime, stall_after: timedelta
+) -> list[_Draft]:
+    progress = MEANINGS[finding.reason].progress
+    if progress is Progress.DONE:
+        return []
+    kind = ConditionType.STALLED
+    if progress is Progress.RECONCILING or (
+        progress is Progress.PATIENT and not _patience_over(previous, finding.reason, now, stall_after)
+    ):
+        kind = ConditionType.RECONCILING
+    return [_Draft(kind, ConditionStatus.TRUE, finding.reason, message(finding.reason, finding.cause))]
+
+
+def _patience_over(previous: ToolCredentialStatus, reason: Reason, now: datetime, stall_after: timedelta) -> bool:
+    stalled = condition(previous, ConditionType.STALLED)
+    if stalled is not None and stalled.reason == reason:
+        return True
+    waiting = condition(previous, ConditionType.RECONCILING)
+    if waiting is None or waiting.reason != reason:
+        return False
+    return now >= parse_time(waiting.last_transition_time) + stall_after
+
+
+def _stamp(previous: ToolCredentialStatus, draft: _Draft, *, generation: int, now: datetime) -> Condition:
+    before = condition(previous, draft.type)
+    # Progress conditions are only ever True, so a new reason is what their transition is.
+    progress = draft.type in (ConditionType.RECONCILING, ConditionType.STALLED)
+    same = before is not None and before.status is draft.status and (not progress or before.reason == draft.reason)
+    since = before.last_transition_time if before is not None and same else format_time(now)
+    return Condition(
+        type=draft.type,
+        status=draft.status,
+        reason=draft.reason,
+        message=draft.message,
+        last_transition_time=since,
+        observed_generation=generation,
+    )

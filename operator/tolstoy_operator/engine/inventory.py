@@ -1,0 +1,310 @@
+"""What exists in the cluster, as far as we know: credentials, their Secrets, and the bindings of namespaces.
+
+Fed from three unordered streams and from lists. Everything is idempotent and keyed by resourceVersion, so an event
+that arrives late or twice changes nothing, and our own writes, observed from the response, come back as no news. The
+inventory answers questions and says what changed; it never acts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from tolstoy_operator.api import names
+from tolstoy_operator.api.v1 import CreationPolicy, ToolCredentialSpec, ToolCredentialStatus
+from tolstoy_operator.domain.existing import ExistingSecret, Fingerprint, existing_secret
+from tolstoy_operator.domain.naming import InvalidName, target_name, upstream_name
+from tolstoy_operator.domain.ownership import Claim
+from tolstoy_operator.domain.status import parse_status
+from tolstoy_operator.domain.tenancy import Binding, binding_of
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+K = TypeVar("K", str, Key)
+
+
+@dataclass(slots=True)
+class Credential:
+    """A ToolCredential as last seen. `spec` is None when it cannot be read; `spec_problem` says where."""
+
+    key: Key
+    uid: str
+    version: int
+    generation: int
+    created: str
+    deleting: bool
+    force_sync: str | None
+    spec: ToolCredentialSpec | None
+    spec_problem: str
+    status: ToolCredentialStatus
+
+    @property
+    def target(self) -> Key | None:
+        """Namespace and name of the Secret that the credential wants to own or merge into."""
+        return (self.key[0], target_name(self.spec, self.key[1])) if self.spec else None
+
+    @property
+    def upstream(self) -> str | None:
+        """The name of its secret upstream."""
+        return upstream_name(self.spec) if self.spec else None
+
+    @property
+    def owns(self) -> bool:
+        """Whether it claims its target as a whole."""
+        return self.spec is not None and self.spec.target.creation_policy is CreationPolicy.OWNER
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A Namespace as last seen."""
+
+    name: str
+    version: int
+    terminating: bool
+    binding: Binding
+
+
+class Inventory:
+    """All records, with the indexes that fan changes out. Methods that observe return the credentials concerned."""
+
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self._fingerprint = fingerprint
+        self._credentials: dict[Key, Credential] = {}
+        self._secrets: dict[Key, ExistingSecret] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_upstream: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_target: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._by_uid: dict[str, Key] = {}
+        self._secrets_by_owner: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def credential(self, key: Key) -> Credential | None:
+        """The credential, if it exists."""
+        return self._credentials.get(key)
+
+    def credentials(self) -> Iterable[Credential]:
+        """All credentials."""
+        return self._credentials.values()
+
+    def secret(self, key: Key) -> ExistingSecret | None:
+        """The Secret, if it exists and carries our label."""
+        return self._secrets.get(key)
+
+    def secrets(self) -> Iterable[ExistingSecret]:
+        """All Secrets that carry our label."""
+        return self._secrets.values()
+
+    def namespace(self, name: str) -> Namespace | None:
+        """The Namespace, None while it is unknown (which is not the same as unbound)."""
+        return self._namespaces.get(name)
+
+    def upstream_names(self) -> set[str]:
+        """The names of all secrets that a credential uses."""
+        return set(self._by_upstream)
+
+    def users_of(self, upstream: str) -> frozenset[Key]:
+        """The credentials that use an upstream secret."""
+        return frozenset(self._by_upstream.get(upstream, ()))
+
+    def is_live(self, uid: str) -> bool:
+        """Whether a credential with this UID exists."""
+        return uid in self._by_uid
+
+    def by_uid(self, uid: str) -> Credential | None:
+        """The credential with this UID, if it exists."""
+        key = self._by_uid.get(uid)
+        return self._credentials.get(key) if key else None
+
+    @property
+    def live_uids(self) -> Mapping[str, Key]:
+        """UIDs of all credentials."""
+        return self._by_uid
+
+    def claims(self, target: Key) -> list[Claim]:
+        """The credentials that claim a Secret as a whole."""
+        found = (self._credentials[key] for key in self._by_target.get(target, ()))
+        return [Claim(item.key[1], item.uid, item.created) for item in found if item.owns and not item.deleting]
+
+    def targeting(self, target: Key) -> frozenset[Key]:
+        """The credentials that claim a Secret or merge into it."""
+        return frozenset(self._by_target.get(target, ()))
+
+    def secrets_of(self, uid: str) -> list[ExistingSecret]:
+        """The Secrets that belong to the credential with this UID, as whole or in part."""
+        return [self._secrets[key] for key in sorted(self._secrets_by_owner.get(uid, ()))]
+
+    def observe_credential(self, body: Mapping[str, Any]) -> frozenset[Key]:
+        """Take in a ToolCredential. Returns it when somebody else changed something that matters."""
+        fresh = _credential(body)
+        known = self._credentials.get(fresh.key)
+        if known is not None and fresh.version <= known.version:
+            return frozenset()
+        concerned = self._replace(known, fresh)
+        return concerned if known is None or _differs(known, fresh) else frozenset()
+
+    def note_credential(self, body: Mapping[str, Any]) -> None:
+        """Take in the response to our own status write. A spec that changed meanwhile is left to the watch to tell."""
+        fresh = _credential(body)
+        known = self._credentials.get(fresh.key)
+        if known is not None and known.uid == fresh.uid and known.generation == fresh.generation:
+            known.version = max(known.version, fresh.version)
+            known.status = fresh.status
+
+    def forget_credential(self, key: Key, uid: str) -> frozenset[Key]:
+        """A ToolCredential is gone. Returns the others that its target or keys concern."""
+        known = self._credentials.get(key)
+        if known is None or known.uid != uid:
+            return frozenset()
+        self._unindex(known)
+        del self._credentials[key]
+        return self.targeting(known.target) if known.target else frozenset()
+
+    def observe_secret(self, body: Mapping[str, Any]) -> frozenset[Key]:
+        """Take in a Secret that carries our label. Returns the credentials whose Secret looks different now."""
+        fresh = existing_secret(body, self._fingerprint)
+        key = (fresh.namespace, fresh.name)
+        known = self._secrets.get(key)
+        if known is not None and fresh.version <= known.version:
+            return frozenset()
+        self._drop_secret(key)
+        self._secrets[key] = fresh
+        for uid in _owners(fresh):
+            self._secrets_by_owner[uid].add(key)
+        return self._concerned(key, fresh)
+
+    def forget_secret(self, key: Key, uid: str) -> frozenset[Key]:
+        """A Secret is gone, or does not carry our label any more."""
+        known = self._secrets.get(key)
+        if known is None or known.uid != uid:
+            return frozenset()
+        self._drop_secret(key)
+        return self._concerned(key, known)
+
+    def observe_namespace(self, body: Mapping[str, Any]) -> frozenset[Key]:
+        """Take in a Namespace. Returns its credentials when its binding changed."""
+        meta = body["metadata"]
+        fresh = Namespace(
+            name=meta["name"],
+            version=int(meta["resourceVersion"]),
+            terminating="deletionTimestamp" in meta,
+            binding=binding_of(meta.get("annotations")),
+        )
+        known = self._namespaces.get(fresh.name)
+        if known is not None and fresh.version <= known.version:
+            return frozenset()
+        self._namespaces[fresh.name] = fresh
+        same = known is not None and (known.binding, known.terminating) == (fresh.binding, fresh.terminating)
+        return frozenset() if same else frozenset(self._by_namespace.get(fresh.name, ()))
+
+    def forget_namespace(self, name: str) -> None:
+        """A Namespace is gone, and all that was in it goes by its own events."""
+        self._namespaces.pop(name, None)
+
+    def absent_credentials(self, seen: set[tuple[Key, str]], listed_at: int) -> list[Credential]:
+        """Credentials that a list at resourceVersion `listed_at` lacks (`seen`: key and UID) and that are not newer."""
+        return [
+            item
+            for item in self._credentials.values()
+            if item.version <= listed_at and (item.key, item.uid) not in seen
+        ]
+
+    def absent_secrets(self, seen: set[tuple[Key, str]], listed_at: int) -> list[ExistingSecret]:
+        """The same for Secrets."""
+        return [
+            item for key, item in self._secrets.items() if item.version <= listed_at and (key, item.uid) not in seen
+        ]
+
+    def absent_namespaces(self, seen: set[str], listed_at: int) -> list[str]:
+        """The same for Namespaces."""
+        return [item.name for item in self._namespaces.values() if item.version <= listed_at and item.name not in seen]
+
+    def _replace(self, known: Credential | None, fresh: Credential) -> frozenset[Key]:
+        concerned = {fresh.key}
+        if known is not None:
+            self._unindex(known)
+            if known.target and known.target != fresh.target:
+                concerned |= self.targeting(known.target)
+        self._credentials[fresh.key] = fresh
+        self._by_uid[fresh.uid] = fresh.key
+        self._by_namespace[fresh.key[0]].add(fresh.key)
+        if fresh.upstream:
+            self._by_upstream[fresh.upstream].add(fresh.key)
+        if fresh.target:
+            self._by_target[fresh.target].add(fresh.key)
+        return frozenset(concerned)
+
+    def _unindex(self, known: Credential) -> None:
+        self._by_uid.pop(known.uid, None)
+        _discard(self._by_namespace, known.key[0], known.key)
+        if known.upstream:
+            _discard(self._by_upstream, known.upstream, known.key)
+        if known.target:
+            _discard(self._by_target, known.target, known.key)
+
+    def _drop_secret(self, key: Key) -> None:
+        known = self._secrets.pop(key, None)
+        if known is not None:
+            for uid in _owners(known):
+                _discard(self._secrets_by_owner, uid, key)
+
+    def _concerned(self, key: Key, secret: ExistingSecret) -> frozenset[Key]:
+        owners = {self._by_uid[uid] for uid in _owners(secret) if uid in self._by_uid}
+        return self.targeting(key) | owners
+
+
+def _credential(body: Mapping[str, Any]) -> Credential:
+    meta = body["metadata"]
+    spec, problem = _spec(body.get("spec"))
+    return Credential(
+        key=(meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        version=int(meta["resourceVersion"]),
+        generation=int(meta.get("generation", 1)),
+        created=meta.get("creationTimestamp", ""),
+        deleting="deletionTimestamp" in meta,
+        force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
+        spec=spec,
+        spec_problem=problem,
+        status=parse_status(body.get("status")),
+    )
+
+
+def _spec(raw: Any) -> tuple[ToolCredentialSpec | None, str]:
+    try:
+        spec = ToolCredentialSpec.model_validate(raw)
+        upstream_name(spec)
+    except InvalidName as error:
+        return None, f"not valid: {error}"
+    except ValidationError as error:
+        where = {".".join(("spec", *map(str, item["loc"]))) for item in error.errors(include_input=False)}
+        return None, f"not valid: {', '.join(sorted(where))}"
+    return spec, ""
+
+
+def _differs(known: Credential, fresh: Credential) -> bool:
+    return _interest(known) != _interest(fresh)
+
+
+def _interest(item: Credential) -> tuple[object, ...]:
+    # The status is among them: what somebody else writes into it is overwritten, not believed.
+    return item.uid, item.generation, item.deleting, item.force_sync, item.status
+
+
+def _owners(secret: ExistingSecret) -> Iterator[str]:
+    holder = secret.holder
+    for uid in {holder.controller_uid, holder.marked_uid, *secret.merged_keys}:
+        if uid is not None:
+            yield uid
+
+
+def _discard(index: dict[K, set[Key]], at: K, key: Key) -> None:
+    found = index.get(at)
+    if found is not None:
+        found.discard(key)
+        if not found:
+            del index[at]

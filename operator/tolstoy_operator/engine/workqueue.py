@@ -1,0 +1,158 @@
+"""What to do next: keys, each at most once, the most urgent first, and later ones by their due time.
+
+Three lanes by priority, and within a lane the namespaces take turns, so that ten thousand objects of one tenant do not
+keep the one object of another waiting. A key that is added while a worker has it runs once more afterwards. A key has
+at most one due time; a new one replaces it. Due times are a heap with lazy removal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from enum import IntEnum
+
+from tolstoy_operator.engine.inventory import Key
+
+
+class Priority(IntEnum):
+    """Smaller is sooner."""
+
+    NEVER_SYNCED = 0
+    CHANGE = 1
+    BACKGROUND = 2
+
+
+class WorkQueue:
+    """Keys for the workers. `clock`: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lanes = {priority: _Lane() for priority in Priority}
+        self._queued: dict[Key, tuple[Priority, float]] = {}
+        self._running: set[Key] = set()
+        self._again: dict[Key, Priority] = {}
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+        self._wake = asyncio.Event()
+
+    def add(self, key: Key, priority: Priority) -> None:
+        """Have the key worked on as soon as its turn comes."""
+        self._due.pop(key, None)
+        if key in self._running:
+            self._again[key] = min(priority, self._again.get(key, priority))
+            return
+        queued = self._queued.get(key)
+        if queued is not None:
+            if queued[0] <= priority:
+                return
+            self._lanes[queued[0]].remove(key)
+        self._queued[key] = (priority, queued[1] if queued else self._clock())
+        self._lanes[priority].append(key)
+        self._wake.set()
+
+    def schedule(self, key: Key, seconds: float) -> None:
+        """Have the key worked on after `seconds` instead of when it was due; a queued key keeps its place."""
+        if key in self._queued or key in self._again:
+            return
+        due = self._clock() + seconds
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, key))
+        self._wake.set()
+
+    def forget(self, key: Key) -> None:
+        """The key is gone: neither due nor queued any more."""
+        self._due.pop(key, None)
+        self._again.pop(key, None)
+        queued = self._queued.pop(key, None)
+        if queued is not None:
+            self._lanes[queued[0]].remove(key)
+
+    async def get(self) -> Key:
+        """The next key; waits for one. Call `done` with it afterwards."""
+        while True:
+            self._release_due()
+            for lane in self._lanes.values():
+                key = lane.pop()
+                if key is not None:
+                    del self._queued[key]
+                    self._running.add(key)
+                    return key
+            self._wake.clear()
+            await self._wait()
+
+    def done(self, key: Key) -> None:
+        """A worker has finished with the key."""
+        self._running.discard(key)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self.add(key, priority)
+
+    @property
+    def depth(self) -> int:
+        """How many keys wait for a worker."""
+        return len(self._queued)
+
+    @property
+    def running(self) -> int:
+        """How many keys workers have now."""
+        return len(self._running)
+
+    def oldest_overdue(self) -> float:
+        """Seconds that the longest waiting key has waited: queued, or due and not yet queued. 0 when none waits."""
+        now = self._clock()
+        waiting = [since for _, since in self._queued.values()]
+        next_due = self._next_due()
+        if next_due is not None:
+            waiting.append(next_due)
+        return max(0.0, now - min(waiting, default=now))
+
+    def _release_due(self) -> None:
+        now = self._clock()
+        while (due := self._next_due()) is not None and due <= now:
+            _, key = heapq.heappop(self._heap)
+            self.add(key, Priority.BACKGROUND)
+
+    def _next_due(self) -> float | None:
+        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    async def _wait(self) -> None:
+        due = self._next_due()
+        try:
+            async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+class _Lane:
+    """First in, first out within a namespace; the namespaces take turns."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, deque[Key]] = OrderedDict()
+        self._gone: set[Key] = set()
+
+    def append(self, key: Key) -> None:
+        if key in self._gone:  # it still has its place from before it was removed
+            self._gone.discard(key)
+            return
+        self._queues.setdefault(key[0], deque()).append(key)
+
+    def remove(self, key: Key) -> None:
+        self._gone.add(key)
+
+    def pop(self) -> Key | None:
+        while self._queues:
+            namespace, queue = next(iter(self._queues.items()))
+            key = queue.popleft()
+            if queue:
+                self._queues.move_to_end(namespace)
+            else:
+                del self._queues[namespace]
+            if key not in self._gone:
+                return key
+            self._gone.discard(key)
+        return None

@@ -1,0 +1,203 @@
+"""One small client for the API server: dictionaries in, dictionaries out, errors by class.
+
+The official library loads the configuration, verifies TLS, renews the ServiceAccount token and owns the connection
+pool. Requests go to its HTTP session with a body that is serialised once: measured on a real API server with two
+writes an object, this takes half the CPU of the generated API classes (docs/decisions/0002-kube-client.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+import tenacity
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import load_incluster_config, load_kube_config
+
+from tolstoy_operator.kube.errors import KubeUnavailable, from_status
+
+Object = dict[str, Any]
+OnRequest = Callable[[str, str, int, float], None]
+"""Called after each request with verb, resource, HTTP status (0: no answer) and seconds."""
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"  # YAML is a superset of JSON, which is what we send
+
+REQUEST_TIMEOUT: Final = 15.0
+"""Seconds for one attempt, body included."""
+PAGE_SIZE: Final = 500
+_ATTEMPTS: Final = 4
+_LONGEST_WAIT: Final = 10.0
+
+
+async def load_configuration() -> Configuration:
+    """The cluster that this process belongs to: the ServiceAccount of its pod, else the usual kubeconfig.
+
+    Raises `kubernetes.aio.config.ConfigException` when there is neither.
+    """
+    configuration = Configuration()
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+        load_incluster_config(configuration)
+    else:
+        await load_kube_config(client_configuration=configuration)
+    return configuration
+
+
+class KubeClient:
+    """Requests to one API server. Close it when done.
+
+    Transient failures (no connection, 429, 5xx) are tried a few times within seconds for every request: each of ours is
+    safe to repeat, because creates, patches and deletes say what they expect to find.
+    """
+
+    def __init__(self, configuration: Configuration, *, on_request: OnRequest | None = None) -> None:
+        self._configuration = configuration
+        self._base = configuration.host.rstrip("/")
+        self._rest = RESTClientObject(configuration)
+        self._session: aiohttp.ClientSession | None = None
+        self._on_request = on_request or (lambda verb, resource, status, seconds: None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str) -> Object:
+        """GET one object. Raises `NotFound` and the other errors of `kube.errors`."""
+        return await self._request("GET", path)
+
+    async def create(self, path: str, body: Object) -> Object:
+        """POST to a collection. Raises `Conflict` when the name is taken."""
+        return await self._request("POST", path, body)
+
+    async def replace(self, path: str, body: Object) -> Object:
+        """PUT an object. Raises `Conflict` when its resourceVersion is not the current one."""
+        return await self._request("PUT", path, body)
+
+    async def patch(
+        self, path: str, body: Object | list[Object], *, content_type: str, query: Mapping[str, str] | None = None
+    ) -> Object:
+        """PATCH with one of this module's content types. Raises `Conflict` or `Unprocessable` when a test fails."""
+        return await self._request("PATCH", path, body, content_type=content_type, query=query)
+
+    async def delete(self, path: str, body: Object) -> None:
+        """DELETE with preconditions in `body` (a DeleteOptions)."""
+        await self._request("DELETE", path, body)
+
+    async def list_pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Object]:
+        """The pages of a collection, as lists with `items` and `metadata.resourceVersion`.
+
+        Raises `Gone` when paging took so long that the server forgot the version: start over.
+        """
+        query = {"limit": str(PAGE_SIZE)}
+        if selector:
+            query["labelSelector"] = selector
+        while True:
+            page = await self._request("GET", path, query=query)
+            yield page
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Object | list[Object] | None = None,
+        *,
+        content_type: str = JSON,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        url = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(KubeUnavailable),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=_wait,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._send(method, url, data, content_type)
+        raise AssertionError
+
+    async def _send(self, method: str, url: str, data: bytes | None, content_type: str) -> Object:
+        resource = _resource_of(url[len(self._base) :])
+        started, status = time.monotonic(), 0
+        try:
+            headers = await self._headers(content_type)
+            async with self._open_session().request(method, url, data=data, headers=headers) as response:
+                answer = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise KubeUnavailable(reason=type(error).__name__) from None
+        finally:
+            self._on_request(method, resource, status, time.monotonic() - started)
+        return _decode(status, answer, response.headers.get("Retry-After"))
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._configuration.client_session_kwargs = {"timeout": aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)}
+            self._session = self._rest._create_pool_manager()
+        return self._session
+
+    async def _headers(self, content_type: str) -> dict[str, str]:
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": "tolstoy-operator"}
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        return headers
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, KubeUnavailable) else None
+    if asked is not None:
+        return min(asked, _LONGEST_WAIT)
+    return random.uniform(0, min(_LONGEST_WAIT, 0.2 * 2**state.attempt_number))  # noqa: S311 - spread, not secrecy
+
+
+def _decode(status: int, answer: bytes, retry_after: str | None) -> Object:
+    try:
+        content = json.loads(answer) if answer else {}
+    except ValueError:
+        content = {}
+    if not isinstance(content, dict):
+        content = {}
+    if status >= 400:
+        raise from_status(
+            status,
+            str(content.get("reason") or ""),
+            retry_after=float(retry_after) if retry_after and retry_after.isdigit() else None,
+        )
+    return content
+
+
+def _resource_of(path: str) -> str:
+    """`/api/v1/namespaces/x/secrets/y?…` → `secrets`: bounded names for metrics."""
+    parts = path.split("?", maxsplit=1)[0].strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    return "/".join([parts[0], *parts[2:3]]) if parts else "unknown"
+
+
+async def gather_pages(pages: AsyncIterator[Object]) -> tuple[list[Object], str]:
+    """All items of `list_pages` and the resourceVersion of the first page, at which they are consistent."""
+    items: list[Object] = []
+    version = ""
+    async for page in pages:
+        items.extend(page.get("items") or [])
+        version = version or str(page["metadata"].get("resourceVersion", ""))
+        await asyncio.sleep(0)
+    return items, version
