@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ Schema = dict[str, Any]
 _MATCHES = re.compile(r"self\.matches\('([^']+)'\)")
 
 
+@cache
 def crd() -> dict[str, Any]:
-    """The whole CustomResourceDefinition; a fresh copy."""
+    """The whole CustomResourceDefinition, read once; copy it before you change it."""
     loaded: dict[str, Any] = yaml.safe_load(CRD_FILE.read_text())
     return loaded
 
