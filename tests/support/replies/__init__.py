@@ -1,0 +1,86 @@
+"""Replies of token endpoints in the shapes that providers are known to send, with what each must be taken for.
+
+The files beside this one are data, written by hand. A body is `json`, `body` (text, or a repeated piece for the large
+ones) or `hex`. `expect` names the outcome: `accepted`, `rejected` or `in_doubt`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenreply import Grant, LifetimeUnit, Rejection, ReplyRules, Sent, TextRule
+
+SENT_AT = 1_790_000_000.0
+_GRANTS = {"client-credentials": Grant.CLIENT_CREDENTIALS, "jwt-bearer": Grant.JWT_BEARER}
+_KNOWN = {"name", "provider", "status", "headers", "json", "body", "hex", "rules", "grant", "used", "expect"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One recorded shape."""
+
+    name: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    rules: ReplyRules
+    sent: Sent
+    expect: dict[str, Any]
+
+
+def load() -> list[Reply]:
+    """All replies of the corpus."""
+    here = Path(__file__).parent
+    return [_reply(item) for file in sorted(here.glob("*.yaml")) for item in yaml.safe_load(file.read_text("utf-8"))]
+
+
+def _reply(item: dict[str, Any]) -> Reply:
+    assert set(item) <= _KNOWN, f"unknown members in {item['name']}"
+    used = item.get("used")
+    return Reply(
+        name=item["name"],
+        status=item["status"],
+        headers=item.get("headers", {"Content-Type": "application/json"}),
+        body=_body(item),
+        rules=_rules(item.get("rules", {})),
+        sent=Sent(
+            at=SENT_AT,
+            grant=_GRANTS.get(item.get("grant", ""), Grant.REFRESH_TOKEN),
+            access_token=None if used is None else SecretValue(used),
+        ),
+        expect=item["expect"],
+    )
+
+
+def _body(item: dict[str, Any]) -> bytes:
+    if "json" in item:
+        return json.dumps(item["json"]).encode()
+    if "hex" in item:
+        return bytes.fromhex(item["hex"])
+    body = item["body"]
+    if isinstance(body, dict):
+        body = body["prefix"] + body["repeat"] * body["times"] + body["suffix"]
+    return str(body).encode()
+
+
+def _rules(item: dict[str, Any]) -> ReplyRules:
+    changes: dict[str, Any] = {}
+    for key, value in item.items():
+        match key:
+            case "errors":
+                changes[key] = {code: Rejection(name) for code, name in value.items()}
+            case "texts":
+                changes[key] = tuple(TextRule(code, text, Rejection(name)) for code, text, name in value)
+            case "bearer_types":
+                changes[key] = frozenset(value)
+            case "expires_in_unit":
+                changes[key] = LifetimeUnit(value)
+            case _:
+                changes[key] = tuple(value) if isinstance(value, list) else value
+    return ReplyRules(**changes)
