@@ -59,7 +59,7 @@ def is_sensitive(document: Document, key: str) -> bool:
 
 
 def default_keys(document: Document, credential_type: CredentialType) -> tuple[str, ...]:
-    """The members that a document gives unasked, none of them sensitive; of a typed one only those that hold something."""
+    """The members that a document gives unasked: none of them sensitive, and of a typed one none that is blank."""
     if credential_type is CredentialType.OPAQUE:
         wanted = tuple(document)
     else:
