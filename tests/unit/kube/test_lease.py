@@ -1,0 +1,478 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import itertools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.virtualtime import run_virtual
+from tolstoy_operator.kube.errors import Conflict, KubeUnavailable, NotFound
+from tolstoy_operator.kube.lease import Lease, LeaseElector, LeaseTiming, new_identity, steady_clock
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def virtual_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class FakeServer:
+    """One Lease behind optimistic concurrency, as the API server keeps it."""
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+        self.writes = 0
+        self._versions = itertools.count(1)
+
+    def get(self) -> Lease | None:
+        return copy.deepcopy(self.lease)
+
+    def create(self, body: Lease) -> Lease:
+        if self.lease is not None:
+            raise Conflict(reason="AlreadyExists")
+        return self._store(body)
+
+    def replace(self, body: Lease) -> Lease:
+        if self.lease is None:
+            raise NotFound
+        if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
+            raise Conflict
+        return self._store(body)
+
+    def _store(self, body: Lease) -> Lease:
+        self.writes += 1
+        metadata = {**body["metadata"], "resourceVersion": str(next(self._versions))}
+        self.lease = {**copy.deepcopy(body), "metadata": metadata}
+        return copy.deepcopy(self.lease)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        assert self.lease is not None
+        spec: dict[str, Any] = self.lease["spec"]
+        return spec
+
+
+class FakeLink:
+    """One replica's way to the server. `fault` is asked before each request and may delay it, fail it, lose its answer.
+
+    What reached the server takes effect even if the client has given up on it.
+    """
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+        self.requests = 0
+        self.up = True
+        self.fault: Callable[[], tuple[float, str, float]] = lambda: (0.0, "", 0.0)
+        self._underway: set[asyncio.Task[Any]] = set()
+
+    async def get(self) -> Lease | None:
+        answer: Lease | None = await self._request(self.server.get)
+        return answer
+
+    async def create(self, body: Lease) -> Lease:
+        answer: Lease = await self._request(lambda: self.server.create(body))
+        return answer
+
+    async def replace(self, body: Lease) -> Lease:
+        answer: Lease = await self._request(lambda: self.server.replace(body))
+        return answer
+
+    async def _request(self, act: Callable[[], Any]) -> Any:
+        self.requests += 1
+        if not self.up:
+            raise KubeUnavailable(reason="refused")
+        there, fault, back = self.fault()
+        if fault == "refused":
+            raise ConnectionRefusedError(111, "refused")
+        task = asyncio.create_task(self._travel(act, there, fault, back))
+        self._underway.add(task)
+        task.add_done_callback(self._underway.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def _travel(self, act: Callable[[], Any], there: float, fault: str, back: float) -> Any:
+        await asyncio.sleep(there)
+        answer = act()
+        await asyncio.sleep(back)
+        if fault == "answer lost":
+            raise KubeUnavailable(503)
+        return answer
+
+
+class Replica:
+    """An elector with what surrounds it: its own clock rate, a log of its callbacks, a way to stop and resume it."""
+
+    def __init__(self, server: FakeServer, name: str, *, rate: float = 1.0, offset: float = 0.0, seed: int = 0) -> None:
+        self.name = name
+        self.link = FakeLink(server)
+        self.changes: list[tuple[str, float]] = []
+        self.frozen_until = 0.0
+        self._rate = rate
+        self._offset = offset
+        self.elector = LeaseElector(
+            self.link,
+            name,
+            name="tolstoy-operator",
+            clock=self.clock,
+            now=lambda: EPOCH + timedelta(seconds=self.clock()),
+            sleep=self.sleep,
+            jitter=random.Random(seed).random,
+            on_started=lambda: self.changes.append(("started", virtual_time())),
+            on_stopped=lambda: self.changes.append(("stopped", virtual_time())),
+        )
+        self.task = asyncio.create_task(self.elector.run())
+
+    def clock(self) -> float:
+        return virtual_time() * self._rate + self._offset
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._rate)
+        while (left := self.frozen_until - virtual_time()) > 0:
+            await asyncio.sleep(left)
+
+    async def crash(self) -> None:
+        """Gone, without a word."""
+        self.link.up = False
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+@contextlib.asynccontextmanager
+async def replicas(*names: str) -> AsyncIterator[tuple[FakeServer, list[Replica]]]:
+    server = FakeServer()
+    made = [Replica(server, name) for name in names]
+    yield server, made
+    for replica in made:
+        await replica.crash()
+
+
+def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    async def main() -> None:
+        await test()
+
+    def run() -> None:
+        run_virtual(main())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@virtual
+async def test_the_first_one_leads_at_once_and_the_lease_says_so() -> None:
+    async with replicas("a") as (server, [a]):
+        await a.elector.wait_leader()
+        assert virtual_time() == 0
+        assert a.elector.is_leader
+        assert server.lease is not None
+        assert (server.lease["apiVersion"], server.lease["kind"]) == ("coordination.k8s.io/v1", "Lease")
+        assert server.spec == {
+            "holderIdentity": "a",
+            "leaseDurationSeconds": 10,
+            "acquireTime": "2026-01-01T00:00:00.000000Z",
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+            "leaseTransitions": 0,
+        }
+        await asyncio.sleep(60.5)
+        assert server.spec["renewTime"] == "2026-01-01T00:01:00.000000Z"
+        assert server.spec["acquireTime"] == "2026-01-01T00:00:00.000000Z"
+        assert a.changes == [("started", 0)]
+
+
+@virtual
+async def test_a_leader_costs_one_request_and_a_standby_one_in_two_seconds() -> None:
+    async with replicas("a", "b") as (server, [a, b]):
+        await asyncio.sleep(100)
+        assert 45 <= a.link.requests <= 52
+        assert 40 <= b.link.requests <= 52
+        assert server.writes == a.link.requests - 1
+
+
+@virtual
+async def test_after_a_crash_another_takes_over_within_15_seconds_but_not_before_the_lease_ran_out() -> None:
+    async with replicas("a", "b", "c") as (server, [a, *others]):
+        await asyncio.sleep(31)
+        renewed = 30
+        await a.crash()
+        waiting = [asyncio.create_task(one.elector.wait_leader()) for one in others]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert renewed + 10 <= virtual_time() <= 31 + 12.5
+        await asyncio.sleep(1)
+        assert sum(one.elector.is_leader for one in others) == 1
+        assert server.spec["leaseTransitions"] == 1
+        for one in waiting:
+            one.cancel()
+
+
+@virtual
+async def test_a_released_lease_is_taken_at_the_next_look() -> None:
+    async with replicas("a", "b") as (server, [a, b]):
+        await asyncio.sleep(31)
+        await a.elector.release()
+        assert not a.elector.is_leader
+        assert [what for what, _ in a.changes] == ["started", "stopped"]
+        assert (server.spec["holderIdentity"], server.spec["leaseDurationSeconds"]) == ("", 1)
+        await b.elector.wait_leader()
+        assert virtual_time() <= 31 + 2.4
+        await asyncio.sleep(60)
+        assert a.task.done()
+        assert [what for what, _ in a.changes] == ["started", "stopped"]
+
+
+@virtual
+async def test_release_by_a_standby_touches_nothing() -> None:
+    async with replicas("a", "b") as (server, [a, b]):
+        await asyncio.sleep(31)
+        writes = server.writes
+        await b.elector.release()
+        assert server.writes == writes
+        assert server.spec["holderIdentity"] == "a"
+        assert a.elector.is_leader
+
+
+@virtual
+async def test_release_undoes_a_renewal_whose_answer_was_lost() -> None:
+    async with replicas("a") as (server, [a]):
+        await asyncio.sleep(3.5)
+        a.link.fault = lambda: (0.0, "", 60.0)
+        await asyncio.sleep(1)  # the renewal of second 4 is underway: it took effect, and its answer does not come
+        a.link.fault = lambda: (0.0, "", 0.0)
+        await a.elector.release()
+        assert server.spec["holderIdentity"] == ""
+
+
+@virtual
+async def test_release_gives_up_in_time_when_the_server_hangs() -> None:
+    async with replicas("a") as (_, [a]):
+        await asyncio.sleep(3)
+        a.link.fault = lambda: (600.0, "", 0.0)
+        await asyncio.sleep(1.5)
+        await a.elector.release()
+        assert virtual_time() <= 4.5 + 6
+        assert not a.elector.is_leader
+
+
+@pytest.mark.parametrize(
+    "fault", [(0.0, "refused", 0.0), (600.0, "", 0.0), (0.0, "", 600.0), (0.0, "answer lost", 0.0)]
+)
+def test_a_leader_that_gets_no_answer_stops_at_the_renew_deadline(fault: tuple[float, str, float]) -> None:
+    async def main() -> None:
+        async with replicas("a") as (_, [a]):
+            await asyncio.sleep(9)  # last renewed at 8
+            a.link.fault = lambda: fault
+            await asyncio.sleep(20)
+            assert a.changes == [("started", 0), ("stopped", pytest.approx(15, abs=0.01))]
+            assert not a.elector.is_leader
+            a.link.fault = lambda: (0.0, "", 0.0)
+            await asyncio.sleep(3)
+            assert a.elector.is_leader
+
+    run_virtual(main())
+
+
+@virtual
+async def test_short_trouble_does_not_end_leadership() -> None:
+    async with replicas("a", "b") as (_, [a, b]):
+        for fault in ((0.0, "refused", 0.0), (0.0, "", 600.0), (600.0, "", 0.0), (0.0, "answer lost", 0.0)):
+            await asyncio.sleep(20)
+            a.link.fault = lambda fault=fault: fault  # type: ignore[misc]
+            await asyncio.sleep(3)
+            a.link.fault = lambda: (0.0, "", 0.0)
+        await asyncio.sleep(20)
+        assert a.changes == [("started", 0)]
+        assert b.changes == []
+
+
+@virtual
+async def test_a_paused_process_is_no_leader_when_it_wakes_even_before_its_loop_runs() -> None:
+    async with replicas("a") as (_, [a]):
+        await asyncio.sleep(9)
+        a.frozen_until = 100
+        await asyncio.sleep(90)
+        assert a.changes == [("started", 0)]  # its loop has not run yet
+        assert not a.elector.is_leader
+        await asyncio.sleep(5)
+        assert [what for what, _ in a.changes] == ["started", "stopped", "started"]
+
+
+@virtual
+async def test_a_leader_stops_at_once_when_it_reads_another_name() -> None:
+    async with replicas("a") as (server, [a]):
+        await asyncio.sleep(9)
+        assert server.lease is not None
+        server.lease["spec"]["holderIdentity"] = "somebody"
+        server.lease["metadata"]["resourceVersion"] = "edited"
+        await asyncio.sleep(3.5)  # a conflict at 10, a read at 12
+        assert a.changes[-1] == ("stopped", 12)
+
+
+@virtual
+async def test_a_deleted_lease_is_not_taken_while_its_holder_may_lead() -> None:
+    async with replicas("a", "b") as (server, [a, b]):
+        await asyncio.sleep(9)
+        a.link.up = False
+        server.lease = None
+        while not b.elector.is_leader:
+            assert virtual_time() < 25
+            await asyncio.sleep(0.1)
+        assert not a.elector.is_leader
+        assert virtual_time() >= 19
+
+
+@virtual
+async def test_a_longer_duration_of_the_holder_is_respected() -> None:
+    async with replicas() as (server, _):
+        server.create({"metadata": {"name": "x"}, "spec": {"holderIdentity": "old", "leaseDurationSeconds": 30}})
+        b = Replica(server, "b")
+        await b.elector.wait_leader()
+        assert 30 <= virtual_time() <= 33
+        assert server.spec["leaseTransitions"] == 1
+        await b.crash()
+
+
+@virtual
+async def test_a_mad_duration_does_not_lock_everybody_out() -> None:
+    async with replicas() as (server, _):
+        server.create({"metadata": {"name": "x"}, "spec": {"holderIdentity": "old", "leaseDurationSeconds": 10**9}})
+        b = Replica(server, "b")
+        await b.elector.wait_leader()
+        assert virtual_time() <= 63
+        await b.crash()
+
+
+@virtual
+async def test_what_others_put_on_the_lease_stays() -> None:
+    async with replicas() as (server, _):
+        labels = {"team": "platform"}
+        server.create({"metadata": {"name": "x", "labels": labels}, "spec": {"holderIdentity": "", "strategy": "s"}})
+        a = Replica(server, "a")
+        await a.elector.wait_leader()
+        assert server.lease is not None
+        assert server.lease["metadata"]["labels"] == labels
+        assert server.spec["strategy"] == "s"
+        await a.crash()
+
+
+@virtual
+async def test_an_answer_that_makes_no_sense_is_a_failed_try() -> None:
+    async with replicas() as (server, _):
+        server.lease = {"metadata": {}, "spec": None}
+        a = Replica(server, "a")
+        await asyncio.sleep(30)
+        assert not a.task.done()
+        server.lease = None
+        await a.elector.wait_leader()
+        await a.crash()
+
+
+def test_timings_that_cannot_be_safe_are_refused() -> None:
+    for bad in ((10, 9, 2), (10, 7, 4), (0, 0, 0), (10, 7, 0)):
+        with pytest.raises(ValueError, match="renew_deadline"):
+            LeaseTiming(*bad)
+
+
+def test_identities_differ_and_the_clock_moves() -> None:
+    assert new_identity("pod") != new_identity("pod")
+    assert new_identity("pod").startswith("pod_")
+    assert steady_clock() <= steady_clock()
+
+
+class Simulation:
+    """Replicas with unreliable links, wrong clocks, freezes and crashes. Watches who leads at each moment."""
+
+    STEP = 0.25
+
+    def __init__(self, seed: int, count: int) -> None:
+        self.rng = random.Random(seed)
+        self.server = FakeServer()
+        self.count = count
+        self.names = itertools.count()
+        self.alive: list[Replica] = []
+        self.trouble = 0.0
+        self.led: set[str] = set()
+
+    def start(self) -> None:
+        replica = Replica(
+            self.server,
+            f"r{next(self.names)}",
+            rate=self.rng.uniform(0.92, 1.08),
+            offset=self.rng.uniform(-1e6, 1e6),
+            seed=self.rng.randrange(10**9),
+        )
+        replica.link.fault = self.fault
+        self.alive.append(replica)
+
+    def fault(self) -> tuple[float, str, float]:
+        if self.rng.random() >= self.trouble:
+            return self.rng.uniform(0, 0.05), "", self.rng.uniform(0, 0.05)
+        kind = self.rng.choice(["refused", "answer lost", ""])
+        return self.delay(), kind, self.delay()
+
+    def delay(self) -> float:
+        return self.rng.choice([0.0, self.rng.uniform(0, 3), self.rng.uniform(0, 30)])
+
+    async def watch(self, seconds: float) -> None:
+        until = virtual_time() + seconds
+        while virtual_time() < until:
+            leaders = [one.name for one in self.alive if one.elector.is_leader]
+            assert len(leaders) <= 1, leaders
+            self.led.update(leaders)
+            await asyncio.sleep(self.STEP * self.rng.random())
+
+    async def disturb(self) -> None:
+        self.trouble = self.rng.choice([0.0, 0.2, 0.6, 0.95])
+        victim = self.rng.choice(self.alive)
+        match self.rng.randrange(5):
+            case 0:
+                self.alive.remove(victim)
+                await victim.crash()
+                self.start()
+            case 1:
+                victim.frozen_until = virtual_time() + self.rng.uniform(0, 40)
+            case 2:
+                self.alive.remove(victim)
+                await asyncio.gather(victim.elector.release(), self.watch(7))
+                await victim.crash()
+                self.start()
+            case 3:
+                victim.link.up = not victim.link.up
+            case _:
+                pass
+
+    async def calm(self) -> None:
+        """All is well again: within 15 s after the last late write there is a leader, and a crash is healed in 15 s."""
+        self.trouble = 0.0
+        for one in self.alive:
+            one.link.up = True
+            one.frozen_until = 0.0
+        await self.watch(40 + 30 + 15)
+        leaders = [one for one in self.alive if one.elector.is_leader]
+        assert len(leaders) == 1
+        self.alive.remove(leaders[0])
+        await leaders[0].crash()
+        await self.watch(15)
+        assert sum(one.elector.is_leader for one in self.alive) == 1
+
+    async def run(self) -> None:
+        for _ in range(self.count):
+            self.start()
+        for _ in range(25):
+            await self.disturb()
+            await self.watch(self.rng.uniform(0, 20))
+        await self.calm()
+        for one in self.alive:
+            await one.crash()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 4))
+def test_never_two_leaders_whatever_fails(seed: int, count: int) -> None:
+    run_virtual(Simulation(seed, count).run())
