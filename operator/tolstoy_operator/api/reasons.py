@@ -47,6 +47,10 @@ class Progress(StrEnum):
     """Reconciling for a while (`Settings.stall_after_s`), then stalled: consent may simply come later."""
 
 
+_ON_CHANGE = "it is tried again as soon as the upstream secret or this object changes"
+_WITH_BACKOFF = "it is tried again with growing pauses, every 5 minutes at most"
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What follows from a reason.
@@ -59,9 +63,11 @@ class Meaning:
     next_try: str
     keeps_ready: bool = False
 
+    @property
+    def retries(self) -> bool:
+        """Whether time alone may cure it, so that it is tried again without any change."""
+        return self.next_try is _WITH_BACKOFF
 
-_ON_CHANGE = "it is tried again as soon as the upstream secret or this object changes"
-_WITH_BACKOFF = "it is tried again with growing pauses, every 5 minutes at most"
 
 MEANINGS: dict[Reason, Meaning] = {
     Reason.SYNCED: Meaning(Progress.DONE, "nobody needs to act", "it follows upstream changes"),

@@ -35,7 +35,10 @@ class WorkQueue:
         self._again: dict[Key, Priority] = {}
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
-        self._wake = asyncio.Event()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._closed = False
 
     def add(self, key: Key, priority: Priority) -> None:
         """Have the key worked on as soon as its turn comes."""
@@ -50,7 +53,7 @@ class WorkQueue:
             self._lanes[queued[0]].remove(key)
         self._queued[key] = (priority, queued[1] if queued else self._clock())
         self._lanes[priority].append(key)
-        self._wake.set()
+        self._wake_one()
 
     def schedule(self, key: Key, seconds: float) -> None:
         """Have the key worked on after `seconds` instead of when it was due; a queued key keeps its place."""
@@ -59,7 +62,7 @@ class WorkQueue:
         due = self._clock() + seconds
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
-        self._wake.set()
+        self._arm()
 
     def forget(self, key: Key) -> None:
         """The key is gone: neither due nor queued any more."""
@@ -69,18 +72,27 @@ class WorkQueue:
         if queued is not None:
             self._lanes[queued[0]].remove(key)
 
-    async def get(self) -> Key:
-        """The next key; waits for one. Call `done` with it afterwards."""
-        while True:
-            self._release_due()
+    async def get(self) -> Key | None:
+        """The next key; waits for one. Call `done` with it afterwards. None once the queue is closed."""
+        while not self._closed:
             for lane in self._lanes.values():
                 key = lane.pop()
                 if key is not None:
                     del self._queued[key]
                     self._running.add(key)
                     return key
-            self._wake.clear()
-            await self._wait()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        return None
+
+    def close(self) -> None:
+        """Give out no more keys; all waiting `get` calls return None."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiters:
+            self._wake_one()
 
     def done(self, key: Key) -> None:
         """A worker has finished with the key."""
@@ -108,24 +120,34 @@ class WorkQueue:
             waiting.append(next_due)
         return max(0.0, now - min(waiting, default=now))
 
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _arm(self) -> None:
+        due = self._next_due()
+        if due is None or self._closed or (self._timer is not None and self._timer_due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - self._clock()), self._release_due)
+
     def _release_due(self) -> None:
+        self._timer = None
         now = self._clock()
         while (due := self._next_due()) is not None and due <= now:
             _, key = heapq.heappop(self._heap)
             self.add(key, Priority.BACKGROUND)
+        self._arm()
 
     def _next_due(self) -> float | None:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
-
-    async def _wait(self) -> None:
-        due = self._next_due()
-        try:
-            async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
 
 class _Lane:

@@ -7,7 +7,6 @@ writes an object, this takes half the CPU of the generated API classes (docs/dec
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -190,14 +189,3 @@ def _resource_of(path: str) -> str:
     if len(parts) > 2 and parts[0] == "namespaces":
         parts = parts[2:]
     return "/".join([parts[0], *parts[2:3]]) if parts else "unknown"
-
-
-async def gather_pages(pages: AsyncIterator[Object]) -> tuple[list[Object], str]:
-    """All items of `list_pages` and the resourceVersion of the first page, at which they are consistent."""
-    items: list[Object] = []
-    version = ""
-    async for page in pages:
-        items.extend(page.get("items") or [])
-        version = version or str(page["metadata"].get("resourceVersion", ""))
-        await asyncio.sleep(0)
-    return items, version

@@ -1,0 +1,312 @@
+"""One credential from wherever it is to where its spec wants it, and a status that says how that went.
+
+The steps come in the order in which a reason should win: the namespace's binding, the spec, the claim on the target,
+the upstream secret, its projection, the write. A problem at any step ends the way there and leaves the Secret as it
+is. The status is written only when it differs, and the answer is when to look again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from tolstoy_operator.api.reasons import MEANINGS, Reason
+from tolstoy_operator.api.v1 import (
+    CredentialType,
+    GrantState,
+    GrantStatus,
+    TargetStatus,
+    ToolCredentialSpec,
+    UpstreamStatus,
+)
+from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type, expires_at_ms
+from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.projection import ProjectionProblem, project
+from tolstoy_operator.domain.schedule import EXPIRING_LEAD, backoff
+from tolstoy_operator.domain.status import (
+    Facts,
+    Finding,
+    format_time,
+    grant_at,
+    next_status,
+    parse_time,
+    reason_of,
+    stalls_at,
+    status_patch,
+)
+from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
+from tolstoy_operator.engine.mirror import Mirror
+from tolstoy_operator.engine.problem import Problem, from_store
+from tolstoy_operator.kube.errors import NotFound
+from tolstoy_operator.kube.events import EventsApi, Transition
+from tolstoy_operator.kube.status import StatusApi
+from tolstoy_operator.services.secrets import Fetched, SecretsService
+
+_log = logging.getLogger(__name__)
+
+UNKNOWN_NAMESPACE_PAUSE = 5.0
+HELD_PAUSE = 60.0
+"""Seconds between looks at a withdrawal that is held back."""
+
+
+class Upstream(Protocol):
+    """Whether the store answers at all."""
+
+    @property
+    def unavailable_since(self) -> datetime | None:
+        """When the store stopped answering; None while it answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`now`: wall clock in UTC. `uniform`: a random number between two. `stall_after`: patience of kstatus."""
+
+    now: Callable[[], datetime]
+    uniform: Callable[[float, float], float]
+    stall_after: timedelta
+
+
+@dataclass(slots=True)
+class _Learned:
+    """What a reconciliation has found out so far; it is reported even when a later step fails."""
+
+    upstream: UpstreamStatus | None = None
+    credential_type: CredentialType | None = None
+    grant: GrantStatus | None = None
+    written: bool = False
+
+
+class Reconciler:
+    """Reconciles credentials by key. Safe for many at a time, as long as one key is in one worker's hands."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        secrets: SecretsService,
+        mirror: Mirror,
+        unbound: Unbound,
+        upstream: Upstream,
+        status: StatusApi,
+        events: EventsApi,
+        region: str,
+        timing: Timing,
+    ) -> None:
+        self._inventory = inventory
+        self._secrets = secrets
+        self._mirror = mirror
+        self._unbound = unbound
+        self._upstream = upstream
+        self._status = status
+        self._events = events
+        self._region = region
+        self._timing = timing
+
+    async def reconcile(self, key: Key, failures: int) -> tuple[Reason | None, float | None]:
+        """Do what the credential needs now. `failures`: how often in a row it did not end well before.
+
+        Returns the reason it ended with (None: nothing to decide) and seconds until the next look (None: on change).
+        Raises `KubeError` when the API server does not take a write.
+        """
+        credential = self._inventory.credential(key)
+        if credential is None or credential.deleting:
+            return None, None
+        namespace = self._inventory.namespace(key[0])
+        if namespace is None:
+            return None, UNKNOWN_NAMESPACE_PAUSE
+        if namespace.terminating:
+            return None, None
+        learned = _Learned()
+        try:
+            finding = await self._bring_about(credential, namespace, learned)
+        except Problem as problem:
+            finding = Finding(problem.reason, problem.cause)
+        await self._report(credential, finding, learned)
+        return finding.reason, self._next_look(credential, finding, failures)
+
+    async def _bring_about(self, credential: Credential, namespace: Namespace, learned: _Learned) -> Finding:
+        spec = credential.spec
+        if spec is None:
+            raise Problem(Reason.INVALID_SPEC, credential.spec_problem)
+        if not namespace.binding.allows(spec):
+            await self._withdraw_when_due(credential)
+            raise _not_bound(namespace.name, spec)
+        self._unbound.bound(credential)
+        if spec.suspend:
+            raise Problem(Reason.SUSPENDED, "spec.suspend is true, so the Secret is left as it is")
+        self._mirror.check_claim(credential)
+        fetched = await self._fetch(credential, learned)
+        data = self._project(fetched, credential, spec, namespace, learned)
+        name, upstream = _names(credential)
+        learned.written = await self._mirror.apply(
+            credential, name, data, upstream=upstream, version_id=fetched.version.version_id
+        )
+        await self._mirror.withdraw(credential, except_name=name)
+        return self._verdict(upstream, fetched, learned.grant)
+
+    async def _fetch(self, credential: Credential, learned: _Learned) -> Fetched:
+        _, upstream = _names(credential)
+        if credential.force_sync != credential.status.last_handled_force_sync:
+            self._secrets.invalidate(upstream)
+        learned.upstream = UpstreamStatus(name=upstream, region=self._region)
+        try:
+            fetched = await self._secrets.get(upstream)
+        except StoreError as error:
+            learned.upstream = _last_read(credential, learned.upstream)
+            raise from_store(error, upstream) from None
+        learned.upstream = UpstreamStatus(
+            name=upstream, arn=fetched.version.arn, version_id=fetched.version.version_id, region=self._region
+        )
+        return fetched
+
+    def _project(
+        self,
+        fetched: Fetched,
+        credential: Credential,
+        spec: ToolCredentialSpec,
+        namespace: Namespace,
+        learned: _Learned,
+    ) -> dict[str, bytes]:
+        try:
+            document = fetched.document()
+            found = check_type(document, spec.type)
+            self._check_same_type(credential, spec, found)
+            learned.credential_type = found
+            learned.grant = self._grant(document, found)
+            projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
+        except MalformedSecret as problem:
+            raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
+        except ProjectionProblem as problem:
+            raise Problem(problem.reason, problem.cause) from None
+        return dict(projection.data)
+
+    def _check_same_type(self, credential: Credential, spec: ToolCredentialSpec, found: CredentialType) -> None:
+        before = credential.status.credential_type
+        has_secret = bool(self._inventory.secrets_of(credential.uid))
+        if spec.type is CredentialType.AUTO and before not in (None, found) and has_secret:
+            raise MalformedSecret(
+                f"the document was of type {before} and is now {found}; set spec.type if that is meant"
+            )
+
+    def _grant(self, document: Document, found: CredentialType) -> GrantStatus:
+        if found is not CredentialType.OAUTH2:
+            return GrantStatus(state=GrantState.NOT_APPLICABLE)
+        return grant_at(expires_at_ms(document), self._timing.now())
+
+    def _verdict(self, upstream: str, fetched: Fetched, grant: GrantStatus | None) -> Finding:
+        down_since = self._upstream.unavailable_since
+        if fetched.stale or down_since is not None:
+            read_at = format_time(datetime.fromtimestamp(fetched.read_at, UTC))
+            return Finding(
+                Reason.UPSTREAM_UNAVAILABLE,
+                f"the store does not answer for {upstream}; the Secret keeps the value read at {read_at}",
+            )
+        ends = grant.expires_at if grant else None
+        if ends is not None and parse_time(ends) <= self._timing.now():
+            return Finding(Reason.TOKEN_EXPIRED, f"the access token of {upstream} expired at {ends}")
+        return Finding(Reason.SYNCED)
+
+    async def _withdraw_when_due(self, credential: Credential) -> None:
+        if not self._inventory.secrets_of(credential.uid):
+            self._unbound.forget(credential.uid)
+            return
+        if self._unbound.seconds_left(credential) == 0:
+            if self._unbound.held():
+                _log.error(
+                    "more than a tenth of all bindings went at once: no Secret is withdrawn until they are back, or "
+                    "their credentials are deleted",
+                    extra={"namespace": credential.key[0]},
+                )
+                return
+            await self._mirror.withdraw(credential)
+            self._unbound.forget(credential.uid)
+
+    async def _report(self, credential: Credential, finding: Finding, learned: _Learned) -> None:
+        now = self._timing.now()
+        facts = Facts(
+            generation=credential.generation,
+            target=self._target(credential, learned, now),
+            credential_type=learned.credential_type,
+            grant=learned.grant,
+            upstream=learned.upstream,
+            force_sync=credential.force_sync,
+        )
+        before = credential.status
+        status = next_status(before, finding, facts, now=now, stall_after=self._timing.stall_after)
+        if status == before:
+            return
+        try:
+            body = await self._status.write(*credential.key, credential.version, status_patch(status))
+        except NotFound:
+            return
+        self._inventory.note_credential(body)
+        await self._announce(credential, reason_of(before), finding, now)
+
+    async def _announce(self, credential: Credential, before: Reason | None, finding: Finding, now: datetime) -> None:
+        # The first success is no transition worth an Event: the status says it, and 10,000 of them would cost 10,000
+        # more writes.
+        if finding.reason is before or (before is None and finding.reason is Reason.SYNCED):
+            return
+        warning = finding.reason not in (Reason.SYNCED, Reason.SUSPENDED)
+        _log.log(
+            logging.WARNING if warning else logging.INFO,
+            "%s: %s",
+            finding.reason,
+            finding.cause,
+            extra={"namespace": credential.key[0], "credential": credential.key[1], "reason": finding.reason},
+        )
+        transition = Transition(*credential.key, credential.uid, warning, finding.reason, finding.cause)
+        await self._events.post(transition, at=now)
+
+    def _target(self, credential: Credential, learned: _Learned, now: datetime) -> TargetStatus | None:
+        existing = self._inventory.secret(credential.target) if credential.target else None
+        if existing is None or existing not in self._inventory.secrets_of(credential.uid):
+            return None
+        keys = sorted(existing.merged_keys.get(credential.uid, ()) if not credential.owns else existing.keys)
+        before = credential.status.target
+        if before is not None and not learned.written and (before.name, before.keys) == (existing.name, keys):
+            return before
+        return TargetStatus(name=existing.name, keys=keys, last_sync_time=format_time(now))
+
+    def _next_look(self, credential: Credential, finding: Finding, failures: int) -> float | None:
+        now = self._timing.now()
+        moments = [moment for moment in (self._grant_changes_at(credential), self._stalls_at(credential)) if moment]
+        waits = [(moment - now).total_seconds() for moment in moments if moment > now]
+        if MEANINGS[finding.reason].retries:
+            waits.append(backoff(failures + 1, self._timing.uniform))
+        if finding.reason is Reason.NAMESPACE_NOT_BOUND and self._inventory.secrets_of(credential.uid):
+            waits.append(self._unbound.seconds_left(credential) or HELD_PAUSE)
+        return min(waits, default=None)
+
+    def _stalls_at(self, credential: Credential) -> datetime | None:
+        return stalls_at(credential.status, self._timing.stall_after)
+
+    def _grant_changes_at(self, credential: Credential) -> datetime | None:
+        grant = credential.status.grant
+        if grant is None or grant.expires_at is None:
+            return None
+        ends = parse_time(grant.expires_at)
+        lead = ends - timedelta(seconds=EXPIRING_LEAD)
+        return lead if grant.state is GrantState.ACTIVE else ends
+
+
+def _names(credential: Credential) -> tuple[str, str]:
+    target, upstream = credential.target, credential.upstream
+    if target is None or upstream is None:
+        raise AssertionError
+    return target[1], upstream
+
+
+def _last_read(credential: Credential, asked: UpstreamStatus) -> UpstreamStatus:
+    before = credential.status.upstream
+    return before if before is not None and before.name == asked.name else asked
+
+
+def _not_bound(namespace: str, spec: ToolCredentialSpec) -> Problem:
+    what = f"organisation {spec.org_id}" if spec.org_id else f"secret {spec.secret_name}"
+    return Problem(Reason.NAMESPACE_NOT_BOUND, f"namespace {namespace} is not bound to {what}")

@@ -1,0 +1,78 @@
+"""Paged lists of everything we watch: they fill the inventory before anything is dispatched, and repair it later.
+
+A watch can miss things (a cut stream, an object that vanished while nobody watched), so the lists come again every few
+minutes. An object is forgotten only if the list would have shown it: when it was last seen at or before the version at
+which the list was taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tolstoy_operator.api import names
+from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.kube import paths
+from tolstoy_operator.kube.client import KubeClient
+from tolstoy_operator.kube.errors import Gone
+
+_log = logging.getLogger(__name__)
+_ATTEMPTS = 3
+
+Observe = Callable[[Mapping[str, Any]], frozenset[Key]]
+
+
+class Resync:
+    """`gone`: told of each credential that vanished; the rest of what changed is returned."""
+
+    def __init__(self, client: KubeClient, inventory: Inventory, *, gone: Callable[[Key, str], None]) -> None:
+        self._client = client
+        self._inventory = inventory
+        self._gone = gone
+
+    async def run(self) -> frozenset[Key]:
+        """List all. Returns the credentials that something changed for. Raises `KubeError`."""
+        inventory = self._inventory
+        seen, at, changed = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
+        for name in inventory.absent_namespaces({key[1] for key, _ in seen}, at):
+            inventory.forget_namespace(name)
+        seen, at, more = await self._list(paths.SECRETS, names.MANAGED_LABEL, inventory.observe_secret)
+        changed |= more
+        for secret in inventory.absent_secrets(seen, at):
+            changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid)
+        seen, at, more = await self._list(paths.CREDENTIALS, None, inventory.observe_credential)
+        changed |= more
+        for credential in inventory.absent_credentials(seen, at):
+            self._gone(credential.key, credential.uid)
+        return frozenset(changed)
+
+    async def _list(
+        self, path: str, selector: str | None, observe: Observe
+    ) -> tuple[set[tuple[Key, str]], int, set[Key]]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._list_once(path, selector, observe)
+            except Gone:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                _log.info("listing %s took so long that it starts over", path)
+        raise AssertionError
+
+    async def _list_once(
+        self, path: str, selector: str | None, observe: Observe
+    ) -> tuple[set[tuple[Key, str]], int, set[Key]]:
+        seen: set[tuple[Key, str]] = set()
+        changed: set[Key] = set()
+        listed_at = 0
+        async for page in self._client.list_pages(path, selector=selector):
+            listed_at = listed_at or int(page["metadata"]["resourceVersion"])
+            seen |= _identities(page.get("items") or ())
+            for item in page.get("items") or ():
+                changed |= observe(item)
+        return seen, listed_at, changed
+
+
+def _identities(items: Iterable[Mapping[str, Any]]) -> set[tuple[Key, str]]:
+    metas = [item["metadata"] for item in items]
+    return {((meta.get("namespace", ""), meta["name"]), meta["uid"]) for meta in metas}

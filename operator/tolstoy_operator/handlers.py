@@ -1,0 +1,65 @@
+"""What kopf calls. Every handler hands over what it saw, and returns.
+
+Only `on.event`: it writes nothing by itself, keeps no timers or finalizers, and sees deletions too. kopf brings the
+watch streams with resumption and relisting, the login, and the order of events of one object; what follows from an
+event is the dispatcher's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from tolstoy_operator.api import names
+from tolstoy_operator.engine.dispatcher import Dispatcher
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """kopf copies every object to compare it with a later one, even when no handler asks for changes. Ours do not."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+def register(registry: kopf.OperatorRegistry, dispatcher: Dispatcher) -> None:
+    """Connect the three streams, and the login, to this operator."""
+
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> Any:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def credential(event: Any, **_: Any) -> None:
+        dispatcher.observe_credential(event["object"], deleted=event["type"] == "DELETED")
+
+    @kopf.on.event("", "v1", "secrets", registry=registry)
+    async def secret(event: Any, **_: Any) -> None:
+        dispatcher.observe_secret(event["object"], deleted=event["type"] == "DELETED")
+
+    @kopf.on.event("", "v1", "namespaces", registry=registry)
+    async def namespace(event: Any, **_: Any) -> None:
+        dispatcher.observe_namespace(event["object"], deleted=event["type"] == "DELETED")
+
+
+def settings() -> kopf.OperatorSettings:
+    """How kopf runs here; the reasons are measured (docs/decisions/0001-level-triggered-engine.md)."""
+    chosen = kopf.OperatorSettings()
+    chosen.persistence.diffbase_storage = _NoDiffBase()
+    chosen.watching.chunk_size = 500  # bounds the memory of the first list
+    chosen.watching.server_timeout = 300
+    chosen.watching.label_selectors = {("v1", "secrets"): names.MANAGED_LABEL}
+    chosen.queueing.worker_limit = 100
+    chosen.queueing.idle_timeout = 0.01  # a worker that lingers would hold one of the hundred
+    chosen.networking.request_timeout = 30
+    chosen.networking.enforce_retry_after = True
+    chosen.peering.standalone = True  # a peering object of another kopf operator must not pause this one
+    chosen.scanning.disabled = True  # neither CRDs nor namespaces are discovered
+    chosen.posting.enabled = False  # Events are posted on transitions, by kube/events.py
+    return chosen
