@@ -41,6 +41,7 @@ class KubeApi:
     """Requests with one bearer token."""
 
     def __init__(self, plane: ControlPlane, token: str) -> None:
+        self._plane = plane
         self._http = httpx.Client(
             base_url=plane.url,
             headers={"Authorization": f"Bearer {token}"},
@@ -49,10 +50,12 @@ class KubeApi:
             trust_env=False,
         )
 
-    @classmethod
-    def for_service_account(cls, plane: ControlPlane, name: str, namespace: str) -> Self:
-        """With a fresh token of that ServiceAccount."""
-        return cls(plane, plane.kubectl("create", "token", name, "--namespace", namespace).stdout.strip())
+    def as_service_account(self, name: str, namespace: str) -> KubeApi:
+        """The same API server with a fresh token of that ServiceAccount; asking for it takes the right to."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = self.post(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
+        assert answer.ok, answer
+        return KubeApi(self._plane, answer.body["status"]["token"])
 
     def __enter__(self) -> Self:
         return self
@@ -62,8 +65,11 @@ class KubeApi:
     ) -> None:
         self._http.close()
 
-    def request(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Answer:
-        response = self._http.request(method, path, json=body, headers={"Content-Type": content_type, "Accept": JSON})
+    def request(self, method: str, path: str, body: object = None, content_type: str | None = None) -> Answer:
+        """A patch is a merge patch unless said otherwise."""
+        content_type = content_type or (MERGE_PATCH if method == "PATCH" else JSON)
+        headers = {"Content-Type": content_type, "Accept": JSON}
+        response = self._http.request(method, path, json=body, headers=headers)
         try:
             parsed = response.json()
         except ValueError:

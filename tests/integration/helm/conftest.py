@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -49,10 +49,20 @@ class Team:
         return CREDENTIALS.format(self.namespace)
 
     def annotate(self, **annotations: str | None) -> None:
-        """Set the namespace's `tolstoy.dev/` annotations, as the administrator; None removes one."""
+        """Set the namespace's `tolstoy.dev/` annotations, as the administrator; None removes one.
+
+        Admission looks at a copy of the Namespace that is a moment old. So that a test sees the answer to this change
+        and not to the last, a mark is put into the annotation that the test leaves alone, and looked for.
+        """
+        mark = f"seen-{next(_numbers)}"
+        if "allowed_secrets" in annotations:
+            annotations["allowed_orgs"], probe = mark, credential("probe", tool="probe", orgId=mark)
+        else:
+            annotations["allowed_secrets"], probe = mark, credential("probe", secretName=mark)
         body = {f"tolstoy.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
         answer = self.admin.patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"annotations": body}})
         assert answer.ok, answer
+        wait_until(lambda: self.admin.post(f"{self.credentials}?dryRun=All", probe).ok, "admission sees the change")
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +71,7 @@ def installed() -> Iterator[Installed]:
         helm = Helm(plane)
         helm.install()
         admin = stack.enter_context(KubeApi(plane, plane.token))
-        operator = stack.enter_context(KubeApi.for_service_account(plane, RELEASE, NAMESPACE))
+        operator = stack.enter_context(admin.as_service_account(RELEASE, NAMESPACE))
         wait_until(lambda: _policies_act(admin), "the admission policies refuse an unbound credential")
         yield Installed(plane, helm, admin, operator)
 
@@ -74,14 +84,31 @@ def _policies_act(admin: KubeApi) -> bool:
 
 @pytest.fixture
 def team(installed: Installed) -> Iterator[Team]:
-    plane = installed.plane
+    with new_team(installed.admin) as team:
+        yield team
+
+
+@contextmanager
+def new_team(admin: KubeApi) -> Iterator[Team]:
+    """A namespace of its own, with a developer who can work in it."""
     namespace = f"team-{next(_numbers)}"
-    plane.kubectl("create", "namespace", namespace)
-    plane.kubectl("create", "serviceaccount", "developer", "--namespace", namespace)
-    plane.kubectl(
-        *("create", "rolebinding", "developer", "--namespace", namespace),
-        *("--clusterrole=edit", f"--serviceaccount={namespace}:developer"),
-    )
-    with KubeApi.for_service_account(plane, "developer", namespace) as developer:
-        wait_until(lambda: developer.get(CREDENTIALS.format(namespace)).ok, "edit includes our role")
-        yield Team(namespace, developer, installed.admin)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    assert admin.post("/api/v1/namespaces", body).ok
+    with new_user(admin, "developer", "edit", namespace) as developer:
+        yield Team(namespace, developer, admin)
+
+
+@contextmanager
+def new_user(admin: KubeApi, name: str, role: str, namespace: str) -> Iterator[KubeApi]:
+    """A ServiceAccount with that ClusterRole in the namespace, once its rights on credentials are in force."""
+    assert admin.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}}).ok
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    assert admin.post(path, binding).ok
+    with admin.as_service_account(name, namespace) as user:
+        wait_until(lambda: user.get(CREDENTIALS.format(namespace)).ok, f"{role} includes our role")
+        yield user

@@ -38,7 +38,7 @@ def self_service(installed: Installed) -> Iterator[KubeApi]:
         *("create", "clusterrolebinding", "self-service"),
         *("--clusterrole=self-service", "--serviceaccount=default:portal"),
     )
-    with KubeApi.for_service_account(plane, "portal", "default") as portal:
+    with installed.admin.as_service_account("portal", "default") as portal:
         wait_until(lambda: portal.get(NAMESPACES).ok, "the portal's role is in force")
         yield portal
 
@@ -102,9 +102,9 @@ def test_everything_else_about_a_bound_namespace_can_be_changed(self_service: Ku
 def test_namespaces_without_a_binding_come_and_go(self_service: KubeApi, name: str) -> None:
     new = f"new-{next(_numbers)}"
     assert self_service.post(NAMESPACES, namespace(new)).status == 201
-    for path in (f"{NAMESPACES}/{new}", f"{NAMESPACES}/{name}"):
-        assert self_service.delete(path).ok
-        wait_until(lambda path=path: self_service.get(path).status == 404, f"{path} is gone")  # type: ignore[misc]
+    paths = [f"{NAMESPACES}/{new}", f"{NAMESPACES}/{name}"]
+    assert all(self_service.delete(path).ok for path in paths)
+    wait_until(lambda: all(self_service.get(path).status == 404 for path in paths), "both are gone")
 
 
 def test_a_binder_may(installed: Installed, name: str) -> None:
@@ -117,5 +117,5 @@ def test_a_binder_may(installed: Installed, name: str) -> None:
             *(f"--clusterrole={role}", "--serviceaccount=default:platform"),
         )
     change = {"metadata": {"annotations": {"tolstoy.dev/allowed-orgs": "org-abc123,org-def456"}}}
-    with KubeApi.for_service_account(plane, "platform", "default") as platform:
+    with installed.admin.as_service_account("platform", "default") as platform:
         wait_until(lambda: platform.patch(f"{NAMESPACES}/{name}", change).ok, "the binder's change is accepted")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.helm.conftest import Installed, Team, wait_until
+from tests.integration.helm.conftest import Team, new_user
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
 
 pytestmark = pytest.mark.integration
@@ -15,16 +15,9 @@ GITHUB = credential("github", tool="github", orgId="org-abc123")
 
 
 @pytest.fixture
-def onlooker(installed: Installed, team: Team) -> Iterator[KubeApi]:
+def onlooker(team: Team) -> Iterator[KubeApi]:
     """Somebody with the built-in role `view` in the team's namespace."""
-    plane = installed.plane
-    plane.kubectl("create", "serviceaccount", "onlooker", "--namespace", team.namespace)
-    plane.kubectl(
-        *("create", "rolebinding", "onlooker", "--namespace", team.namespace),
-        *("--clusterrole=view", f"--serviceaccount={team.namespace}:onlooker"),
-    )
-    with KubeApi.for_service_account(plane, "onlooker", team.namespace) as onlooker:
-        wait_until(lambda: onlooker.get(team.credentials).ok, "view includes our role")
+    with new_user(team.admin, "onlooker", "view", team.namespace) as onlooker:
         yield onlooker
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.helm.chartfiles import at, default_values, schema_at, settings_table
+from tests.support.chartfiles import at, default_values, schema_at, settings_table
 from tolstoy_operator.settings import Settings
 
 DOWNWARD_API = {"POD_NAME", "POD_NAMESPACE"}

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.unit.helm.chartfiles import EXAMPLES, default_values, nested, values_schema, with_overrides
+from tests.support.chartfiles import EXAMPLES, default_values, nested, values_schema, with_overrides
 
 BASE = with_overrides(default_values(), {"store": {"region": "eu-west-1"}})
 VALIDATOR = jsonschema.Draft7Validator(values_schema())

@@ -1,0 +1,292 @@
+"""What the operator may do in the cluster, and what it may not, each tried with its own token."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dev.helmcli import NAMESPACE, RELEASE
+from tests.integration.helm.conftest import Installed, Team, new_team, wait_until
+from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
+
+pytestmark = pytest.mark.integration
+
+CORE = "/api/v1"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+SECRETS = f"{CORE}/namespaces/{{}}/secrets"
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"accessToken": "dGVzdA=="}}
+
+
+def lease(name: str) -> dict[str, Any]:
+    spec = {"holderIdentity": "a", "leaseDurationSeconds": 10}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.fixture
+def operator(installed: Installed) -> KubeApi:
+    return installed.operator
+
+
+@pytest.fixture
+def bound(team: Team) -> str:
+    """Path of a credential `github` in the team's namespace, which is bound to its organisation."""
+    return with_credential(team)
+
+
+def with_credential(team: Team) -> str:
+    team.annotate(allowed_orgs="org-abc123")
+    assert team.developer.post(team.credentials, credential("github", tool="github", orgId="org-abc123")).ok
+    return f"{team.credentials}/github"
+
+
+@pytest.fixture(scope="module")
+def prey(installed: Installed) -> Iterator[Team]:
+    """A team with a credential, whose namespace no test changes."""
+    with new_team(installed.admin) as team:
+        with_credential(team)
+        yield team
+
+
+def inside(team: Team, path: str) -> str:
+    """`path` with the team's namespace in the places that ask for it."""
+    return path.format(
+        team=f"/apis/tolstoy.dev/v1/namespaces/{team.namespace}", core=f"{CORE}/namespaces/{team.namespace}"
+    )
+
+
+class TestWhatItDoes:
+    """One test for each verb in the chart's roles."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/apis/tolstoy.dev/v1/toolcredentials",
+            f"{CORE}/secrets?labelSelector=tolstoy.dev/managed=true",
+            f"{CORE}/namespaces",
+        ],
+    )
+    def test_it_lists_and_watches(self, operator: KubeApi, path: str) -> None:
+        assert operator.get(path).ok
+        watch = f"{path}{'&' if '?' in path else '?'}watch=true&timeoutSeconds=1"
+        assert operator.get(watch).status == 200
+
+    def test_it_reads_a_credential_and_says_how_it_is(self, operator: KubeApi, bound: str) -> None:
+        assert operator.get(bound).ok
+        answer = operator.patch(f"{bound}/status", {"status": {"observedGeneration": 1}})
+        assert answer.body["status"] == {"observedGeneration": 1}
+
+    def test_it_reads_a_namespace(self, operator: KubeApi, team: Team) -> None:
+        assert operator.get(f"{CORE}/namespaces/{team.namespace}").ok
+
+    def test_it_writes_secrets_in_all_its_ways(self, operator: KubeApi, team: Team) -> None:
+        secrets = SECRETS.format(team.namespace)
+        assert operator.post(secrets, secret("github")).status == 201
+        assert operator.get(f"{secrets}/github").ok
+        uid = operator.get(f"{secrets}/github").body["metadata"]["uid"]
+        replace = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "replace", "path": "/data", "value": {}},
+        ]
+        assert operator.patch(f"{secrets}/github", replace, JSON_PATCH).ok
+        merged = operator.patch(f"{secrets}/github?fieldManager=tolstoy-1", secret("github"), APPLY_PATCH)
+        assert merged.ok, merged
+        assert operator.delete(f"{secrets}/github").ok
+
+    def test_it_owns_secrets_without_blocking_anybody(self, operator: KubeApi, team: Team, bound: str) -> None:
+        owner = operator.get(bound).body["metadata"]
+        owned = secret("github")
+        owned["metadata"]["ownerReferences"] = [
+            {
+                "apiVersion": "tolstoy.dev/v1",
+                "kind": "ToolCredential",
+                "name": owner["name"],
+                "uid": owner["uid"],
+                "controller": True,
+            }
+        ]
+        secrets = SECRETS.format(team.namespace)
+        assert operator.post(secrets, owned).status == 201
+
+    def test_it_tells_what_happened(self, operator: KubeApi, team: Team) -> None:
+        event = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": "github.1"},
+            "eventTime": "2030-01-01T00:00:00.000000Z",
+            "reportingController": "tolstoy.dev/operator",
+            "reportingInstance": "a",
+            "action": "Sync",
+            "reason": "Synced",
+            "type": "Normal",
+            "regarding": {"apiVersion": "tolstoy.dev/v1", "kind": "ToolCredential", "name": "github"},
+        }
+        event["regarding"]["namespace"] = team.namespace  # type: ignore[index]
+        path = f"/apis/events.k8s.io/v1/namespaces/{team.namespace}/events"
+        assert operator.post(path, event).status == 201
+
+    def test_it_holds_its_lease(self, operator: KubeApi, installed: Installed) -> None:
+        path = f"{LEASES}/tolstoy-operator"
+        assert operator.post(LEASES, lease("tolstoy-operator")).status == 201
+        held = operator.get(path).body
+        held["spec"]["holderIdentity"] = "b"
+        assert operator.request("PUT", path, held).ok
+        assert installed.admin.delete(path).ok
+
+    def test_it_asks_who_somebody_is_and_what_they_may(self, operator: KubeApi) -> None:
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "x"}}
+        assert operator.post("/apis/authentication.k8s.io/v1/tokenreviews", review).status == 201
+        attributes = {"group": "tolstoy.dev", "resource": "toolcredentials", "verb": "get"}
+        access = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": "u", "resourceAttributes": attributes},
+        }
+        assert operator.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", access).status == 201
+
+
+FORBIDDEN: list[tuple[str, str, object]] = [
+    # credentials are the tenants'
+    ("POST", "{team}/toolcredentials", credential("mine", tool="github", orgId="org-abc123")),
+    ("PATCH", "{team}/toolcredentials/github", {"spec": {"suspend": True}}),
+    ("PATCH", "{team}/toolcredentials/github", {"metadata": {"finalizers": ["tolstoy.dev/revoke"]}}),
+    ("DELETE", "{team}/toolcredentials/github", None),
+    ("DELETE", "{team}/toolcredentials", None),
+    # Secrets: no replacing without a test of what is replaced, no sweeping
+    ("PUT", "{core}/secrets/github", secret("github")),
+    ("DELETE", "{core}/secrets", None),
+    # bindings are the platform's
+    ("POST", f"{CORE}/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mine"}}),
+    ("PATCH", "{core}", {"metadata": {"annotations": {"tolstoy.dev/allowed-orgs": "org-x"}}}),
+    ("PATCH", "{core}/status", {"metadata": {"annotations": {"tolstoy.dev/allowed-orgs": "org-x"}}}),
+    ("DELETE", "{core}", None),
+    # no code
+    ("GET", f"{CORE}/pods", None),
+    ("POST", "{core}/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}),
+    ("POST", "{core}/pods/web/exec?command=sh", None),
+    ("POST", "{core}/pods/web/ephemeralcontainers", None),
+    ("GET", "{core}/pods/web/log", None),
+    ("GET", "/apis/apps/v1/deployments", None),
+    ("PATCH", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}", {"spec": {"replicas": 0}}),
+    ("POST", "/apis/batch/v1/namespaces/default/jobs", {}),
+    ("GET", f"{CORE}/nodes", None),
+    ("GET", f"{CORE}/nodes/n/proxy/pods", None),
+    # no other rights, and nobody else's identity
+    ("GET", f"{CORE}/serviceaccounts", None),
+    ("POST", f"{CORE}/namespaces/{NAMESPACE}/serviceaccounts/{RELEASE}/token", {}),
+    ("POST", "{core}/serviceaccounts/default/token", {}),
+    ("GET", f"{RBAC}/clusterroles", None),
+    ("PATCH", f"{RBAC}/clusterroles/{RELEASE}", {"rules": []}),
+    ("POST", f"{RBAC}/clusterrolebindings", {}),
+    ("POST", f"{RBAC}/namespaces/{NAMESPACE}/rolebindings", {}),
+    ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests", {}),
+    # nothing that guards it
+    ("GET", f"{ADMISSION}/validatingadmissionpolicies", None),
+    ("DELETE", f"{ADMISSION}/validatingadmissionpolicybindings/namespace-binding.tolstoy.dev", None),
+    ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", None),
+    ("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/toolcredentials.tolstoy.dev", None),
+    # its Lease and no other
+    ("GET", f"{LEASES}/other", None),
+    ("PUT", f"{LEASES}/other", lease("other")),
+    ("GET", LEASES, None),
+    ("DELETE", f"{LEASES}/tolstoy-operator", None),
+    ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", lease("tolstoy-operator")),
+    # what it doesn't need
+    ("GET", f"{CORE}/configmaps", None),
+    ("GET", "/apis/events.k8s.io/v1/events", None),
+    ("POST", "{core}/events", {}),
+    ("GET", "/metrics", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), FORBIDDEN, ids=lambda part: part if isinstance(part, str) else "")
+def test_it_is_denied(operator: KubeApi, prey: Team, method: str, path: str, body: object) -> None:
+    answer = operator.request(method, inside(prey, path), body)
+    assert answer.status == 403, answer
+    assert f'User "system:serviceaccount:{NAMESPACE}:{RELEASE}" cannot' in answer.message
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource"),
+    [
+        ("impersonate", "", "users"),
+        ("impersonate", "", "serviceaccounts"),
+        ("escalate", "rbac.authorization.k8s.io", "clusterroles"),
+        ("bind", "rbac.authorization.k8s.io", "clusterroles"),
+        ("bind", "tolstoy.dev", "organizations"),
+        ("approve", "certificates.k8s.io", "signers"),
+        ("*", "*", "*"),
+    ],
+)
+def test_it_has_no_right_that_makes_more_of_them(operator: KubeApi, verb: str, group: str, resource: str) -> None:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource}},
+    }
+    answer = operator.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    assert answer.body["status"]["allowed"] is False
+
+
+@pytest.fixture(scope="module")
+def hook(installed: Installed) -> Iterator[KubeApi]:
+    """The identity that the uninstall hook brings along."""
+    manifests = installed.helm.run("get", "hooks", RELEASE, "--namespace", NAMESPACE).stdout
+    installed.plane.kubectl("apply", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
+    with installed.admin.as_service_account(f"{RELEASE}-release-finalizers", NAMESPACE) as hook:
+        wait_until(lambda: hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok, "the hook's role is in force")
+        yield hook
+    installed.plane.kubectl("delete", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
+
+
+class TestTheUninstallHook:
+    """The hook's identity takes finalizers off, and that is all."""
+
+    def test_it_takes_the_finalizer_off(self, hook: KubeApi, team: Team, bound: str) -> None:
+        assert team.developer.patch(bound, {"metadata": {"finalizers": ["tolstoy.dev/revoke"]}}).ok
+        assert hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok
+        assert hook.patch(bound, {"metadata": {"finalizers": None}}).ok
+        assert "finalizers" not in team.developer.get(bound).body["metadata"]
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", f"{CORE}/secrets"),
+            ("GET", f"{CORE}/namespaces"),
+            ("DELETE", "{team}/toolcredentials/github"),
+            ("PATCH", "{team}/toolcredentials/github/status"),
+            ("GET", LEASES),
+        ],
+    )
+    def test_it_is_denied_the_rest(self, hook: KubeApi, prey: Team, method: str, path: str) -> None:
+        assert hook.request(method, inside(prey, path), {}).status == 403
+
+
+def test_every_verb_of_the_chart_is_accounted_for(installed: Installed) -> None:
+    """A right that is added has to come with a test above and a reason in the chart."""
+    granted = {
+        (group, resource, verb, *rule.get("resourceNames", []))
+        for path in (f"{RBAC}/clusterroles/{RELEASE}", f"{RBAC}/namespaces/{NAMESPACE}/roles/{RELEASE}")
+        for rule in installed.admin.get(path).body["rules"]
+        for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    }
+    assert granted == {
+        *(("tolstoy.dev", "toolcredentials", verb) for verb in ("get", "list", "watch")),
+        ("tolstoy.dev", "toolcredentials/status", "patch"),
+        ("tolstoy.dev", "toolcredentials/finalizers", "update"),
+        *(("", "secrets", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
+        *(("", "namespaces", verb) for verb in ("get", "list", "watch")),
+        ("events.k8s.io", "events", "create"),
+        ("authentication.k8s.io", "tokenreviews", "create"),
+        ("authorization.k8s.io", "subjectaccessreviews", "create"),
+        ("coordination.k8s.io", "leases", "create"),
+        ("coordination.k8s.io", "leases", "get", "tolstoy-operator"),
+        ("coordination.k8s.io", "leases", "update", "tolstoy-operator"),
+    }
