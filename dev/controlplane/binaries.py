@@ -11,19 +11,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.controlplane.gobuild import BuildError, GoTools, Progress, built
-
-KUBERNETES_VERSION = "1.36.3"
-HELM_VERSION = "4.3.1"
+from dev.controlplane.gobuild import BuildError, GoTools, Progress, built, required_version
 
 _HERE = Path(__file__).parent
 _COMMANDS = "k8s.io/kubernetes/cmd"
 
 
-def _version_flags(version: str) -> str:
+def _kubernetes_flags(version: str) -> str:
     """Linker flags that tell the programs their version: an unstamped server reports one nobody can parse."""
-    major, minor, _ = version.split(".")
-    values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    major, minor, _ = version.removeprefix("v").split(".")
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     return " ".join(["-s", "-w", *(f"-X {p}.{k}={v}" for p in packages for k, v in values.items())])
 
@@ -37,18 +34,20 @@ CONTROL_PLANE = GoTools(
         "kube-controller-manager": f"{_COMMANDS}/kube-controller-manager",
         "kubectl": f"{_COMMANDS}/kubectl",
     },
-    ldflags=_version_flags(KUBERNETES_VERSION),
+    ldflags=_kubernetes_flags(required_version(_HERE, "k8s.io/kubernetes")),
     usual_minutes=5,
 )
 
+_HELM = _HERE.parent / "helm"
+
 CHART_TOOLS = GoTools(
     name="helm",
-    module=_HERE.parent / "helm",
+    module=_HELM,
     packages={
         "helm": "helm.sh/helm/v4/cmd/helm",
         "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
     },
-    ldflags=f"-s -w -X helm.sh/helm/v4/internal/version.version=v{HELM_VERSION}",
+    ldflags=f"-s -w -X helm.sh/helm/v4/internal/version.version={required_version(_HELM, 'helm.sh/helm/v4')}",
     usual_minutes=2,
 )
 
@@ -79,7 +78,7 @@ def find_or_build(progress: Progress = print) -> Binaries:
     `progress` gets a line now and then while a build runs. Raises `BuildError`.
     """
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
-        given = Binaries.inside(Path(assets))
+        given = Binaries.inside(Path(assets).resolve())
         if not given.missing:
             return given
         progress(f"KUBEBUILDER_ASSETS lacks {', '.join(p.name for p in given.missing)}: not used")

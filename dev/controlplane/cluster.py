@@ -161,7 +161,8 @@ class ControlPlane:
             f"--cache-dir={self.dir}/kubectl-cache",  # the usual one goes by address, and addresses come back
             *args,
         ]
-        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False)
+        environment = os.environ | {"KUBERC": "off"}  # a person's preferences are not for tests
+        done = subprocess.run(command, input=stdin or "", env=environment, capture_output=True, text=True, check=False)
         try:
             if check:
                 done.check_returncode()

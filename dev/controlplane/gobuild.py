@@ -73,9 +73,18 @@ _FLAGS = {
 }
 
 
+def required_version(module: Path, path: str) -> str:
+    """The version, like `v1.2.3`, in which the `go.mod` in `module` requires the module called `path`."""
+    found = re.search(rf"^\t{re.escape(path)} (v\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise BuildError(f"{module / 'go.mod'} does not require {path}")
+    return found.group(1)
+
+
 def cache_root() -> Path:
     """Where built tools are kept, by the XDG rules."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tolstoy-operator"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home.resolve() / "tolstoy-operator"
 
 
 def built(tools: GoTools, progress: Progress) -> Path:
