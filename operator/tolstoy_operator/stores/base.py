@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.errors import InvalidRequest, StoreError
 from tolstoy_operator.domain.secretvalue import SecretValue
 
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
+MAX_VALUE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +109,17 @@ class SecretStore(Protocol):
     async def put(self, name: str, value: SecretValue, *, version_id: str, labels: Sequence[str] = (CURRENT,)) -> None:
         """Add a version under an id, create-if-absent, and attach `labels` (taken from wherever they are, uncompared).
 
-        The same id with the same value is a success and moves no label; with another value: `AlreadyExists`.
+        At least one label, and an id of 32 to 64 characters. The same id with the same value is a success and moves
+        no label; with another value: `AlreadyExists`.
         """
         ...
 
     async def move_label(self, name: str, label: str, *, from_version: str | None, to_version: str | None) -> None:
         """Compare-and-swap: the label moves only if it is on `from_version` now (None: on no version).
 
-        `to_version` None takes the label off. Raises `LabelMoved` when the comparison fails.
+        `to_version` None takes the label off; CURRENT can only move. A label that is on `to_version` already is a
+        success, since a repeated call cannot be told from a first one. PREVIOUS follows CURRENT by itself. Raises
+        `LabelMoved` when the comparison fails, `SecretNotFound` when there is no version `to_version`.
         """
         ...
 
@@ -126,3 +130,15 @@ class SecretStore(Protocol):
     async def close(self) -> None:
         """Release connections and threads."""
         ...
+
+
+def check_value(name: str, value: SecretValue) -> None:
+    """Raise `InvalidRequest` unless `value` can be stored: 1 to 65,536 bytes of UTF-8."""
+    try:
+        size = len(value.reveal().encode())
+    except UnicodeEncodeError:
+        size = None
+    if size is None:
+        raise InvalidRequest(name, "the value is not valid Unicode text")
+    if not 1 <= size <= MAX_VALUE_BYTES:
+        raise InvalidRequest(name, f"the value has {size} bytes, the limits are 1 and {MAX_VALUE_BYTES}")
