@@ -12,6 +12,8 @@ import pytest
 from dev.controlplane import ControlPlane
 from tests.support.crd import CRD_FILE
 from tests.support.kubeapi import APPLY_PATCH, CREDENTIALS, JSON_PATCH, MERGE_PATCH, Answer, KubeApi, credential
+from tests.support.waiting import wait_until
+from tolstoy_operator.api import names
 
 STRICT = "fieldValidation=Strict"
 
@@ -65,9 +67,11 @@ class Credentials:
 
 @pytest.fixture(scope="session")
 def served(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane, with the CRD established."""
+    """The control plane, with the CRD established and known to kubectl."""
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD_FILE}")
     control_plane.kubectl("wait", "--for=condition=Established", f"--filename={CRD_FILE}", "--timeout=30s")
+    known = ("api-resources", f"--api-group={names.GROUP}", "--output=name")
+    wait_until(lambda: names.PLURAL in control_plane.kubectl(*known).stdout, "kubectl finds the kind")
     return control_plane
 
 
