@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -48,15 +49,19 @@ def test_children_die_with_a_parent_that_is_killed(pipe: Path) -> None:
 
 def test_children_outlive_the_thread_that_asked_for_them(pipe: Path) -> None:
     made: list[Child] = []
+    child_runs = threading.Event()
 
     def ask() -> None:
         made.append(spawn(["sh", "-c", "echo ready; exec sleep 60"], log=pipe, env=os.environ))
+        child_runs.wait()
 
     with open_before_any_writer(pipe) as log:
         thread = threading.Thread(target=ask)
         thread.start()
-        thread.join()
+        select.select([log], [], [])  # a FIFO that had no writer yet would read as ended
         assert log.readline() == "ready\n"
+        child_runs.set()
+        thread.join()
         with pytest.raises(subprocess.TimeoutExpired):
             made[0].wait(0.2)
         stop(made[0], grace=0)
