@@ -142,13 +142,6 @@ class VersionCache:
         self._known.pop(name, None)
         self._own.pop(name, None)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._known.clear()
-        self._own.clear()
-        self.bytes = 0
-
     def _superseded(self, name: str, version_id: str) -> bool:
         write = self._own.get(name)
         return write is not None and version_id in write.superseded and self._clock() < write.until

@@ -163,9 +163,9 @@ class SecretsService:
 
     def clear(self, name: str | None = None) -> None:
         """Forget one secret, or all."""
-        for known in [name] if name is not None else list(self._cache.known):
-            self._reads.supersede(known)
-            self._cache.drop(known)
+        for one in [name] if name is not None else {*self._cache.known, *self._reads.under_way()}:
+            self._reads.supersede(one)
+            self._cache.drop(one)
 
     def note_version(self, name: str, version_id: str | None) -> bool:
         """Take in what somebody else saw as the current version (None: no version is current).
