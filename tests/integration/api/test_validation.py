@@ -154,6 +154,7 @@ REFUSED: dict[str, tuple[Spec, str, str]] = {
     "a Helm release": (target(type="helm.sh/release.v1"), "spec.target.type", "Helm's own records"),
     "an empty Secret type": (target(type=""), "spec.target.type", "type is a Secret type"),
     "a Secret type with a space": (target(type="a b"), "spec.target.type", "type is a Secret type"),
+    "a Secret type of 254": (target(type="t" * 254), "spec.target.type", "may not be more than 253"),
     "a registry login without its key": (
         target(type="kubernetes.io/dockerconfigjson", keys=["config.json"]),
         "spec.target",
