@@ -1,0 +1,203 @@
+"""The client of token endpoints: one request, one outcome, no retry, no opinion about what to do next.
+
+Everything that decides (claims, fences, backoff, what an outcome allows) lives above; everything that interprets (what
+a reply means, where a request may go) lives in the domain. In between there is little to do, and little to get wrong.
+No method raises but for cancellation, and no result or log line holds a token, a secret or a provider's own words.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from tolstoy_operator.domain.endpointpolicy import Endpoint, EndpointNotAllowed, EndpointPolicy, check_url
+from tolstoy_operator.domain.replyfields import http_date
+from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenhealth import (
+    Health,
+    Liveness,
+    ProbeRules,
+    Revocation,
+    RevocationResult,
+    parse_introspection,
+    parse_probe,
+    parse_revocation,
+)
+from tolstoy_operator.domain.tokenreply import (
+    RAW_LIMIT,
+    Accepted,
+    DoubtCause,
+    InDoubt,
+    Note,
+    NotSent,
+    NotSentCause,
+    Outcome,
+    Rejected,
+    Sent,
+    parse_reply,
+)
+from tolstoy_operator.oauth.assertions import UnusableKey
+from tolstoy_operator.oauth.clientauth import OAuthClient, Proof, UnusableClient, prove
+from tolstoy_operator.oauth.tokenrequest import BodyFormat, RefreshTokenGrant, TokenRequest, encode, headers, token_wire
+from tolstoy_operator.oauth.transport import BeforeSend, Transport, WireOutcome
+from tolstoy_operator.oauth.wire import UnsendableHeader, Wire, WireReply
+
+log = logging.getLogger(__name__)
+
+SKEW_LIMIT = 30.0
+"""Seconds that a provider's clock may differ from ours before it is said, and statements are dated by its clock."""
+_SKEWS_KEPT = 1024
+_TELLTALE = 6
+"""Characters from which on a common part is no coincidence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenQuery:
+    """A question about one token, or its revocation. `hint`: `access_token` or `refresh_token`."""
+
+    endpoint: str = field(repr=False)
+    policy: EndpointPolicy
+    client: OAuthClient
+    token: SecretValue
+    hint: str
+    body: BodyFormat = BodyFormat.FORM
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """A harmless request that shows whether an access token works."""
+
+    endpoint: str = field(repr=False)
+    policy: EndpointPolicy
+    token: SecretValue
+    method: str = "GET"
+    rules: ProbeRules = field(default_factory=ProbeRules)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class TokenClient:
+    """Talks to providers. `clock`: Unix seconds."""
+
+    def __init__(self, transport: Transport, *, clock: Callable[[], float] = time.time) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._skews: dict[str, float] = {}
+
+    async def send(self, request: TokenRequest, *, before_send: BeforeSend | None = None) -> Outcome:
+        """Ask for tokens once.
+
+        `before_send` is awaited when the connection stands, right before the first byte; when it raises, nothing is
+        sent and the outcome is `NotSent(FENCE)`. A cancellation after it has returned leaves the request in doubt.
+        """
+        wire = self._build(request, partial(token_wire, request))
+        if isinstance(wire, NotSent):
+            return wire
+        sent = Sent(at=self._clock(), grant=request.kind, access_token=request.used_access_token)
+        reply = await self._exchange(wire, before_send)
+        if not isinstance(reply, WireReply):
+            return reply
+        outcome = parse_reply(reply.status, reply.headers, reply.body, rules=request.rules, sent=sent)
+        return _without_echo(_whole(outcome, reply), request)
+
+    async def introspect(self, query: TokenQuery) -> Health:
+        """Ask the provider about a token (RFC 7662)."""
+        reply = await self._ask(query)
+        if not isinstance(reply, WireReply):
+            return Health(Liveness.UNKNOWN, reply.cause.value)
+        return parse_introspection(reply.status, reply.headers, reply.body, now=self._clock())
+
+    async def revoke(self, query: TokenQuery, *, before_send: BeforeSend | None = None) -> Revocation:
+        """Ask the provider to end a token (RFC 7009). Repeating it is harmless."""
+        reply = await self._ask(query, before_send)
+        if isinstance(reply, WireReply):
+            return parse_revocation(reply.status, reply.headers, reply.body, now=self._clock())
+        refused = isinstance(reply, NotSent) and reply.cause in {NotSentCause.POLICY, NotSentCause.REQUEST}
+        return Revocation(RevocationResult.REFUSED if refused else RevocationResult.RETRY, reply.cause.value)
+
+    async def probe(self, request: ProbeRequest) -> Health:
+        """Use an access token for a harmless request and see."""
+        wire = self._build(request, partial(_probe_wire, request))
+        reply = wire if isinstance(wire, NotSent) else await self._exchange(wire)
+        if not isinstance(reply, WireReply):
+            return Health(Liveness.UNKNOWN, reply.cause.value)
+        return parse_probe(reply.status, reply.headers, reply.body, rules=request.rules, now=self._clock())
+
+    async def _ask(self, query: TokenQuery, before_send: BeforeSend | None = None) -> WireOutcome:
+        wire = self._build(query, partial(_query_wire, query))
+        return wire if isinstance(wire, NotSent) else await self._exchange(wire, before_send)
+
+    def _build(
+        self, request: TokenRequest | TokenQuery | ProbeRequest, make: Callable[[Endpoint, float], Wire]
+    ) -> Wire | NotSent:
+        try:
+            endpoint = check_url(request.endpoint, request.policy)
+            return make(endpoint, self._clock() + self._skews.get(endpoint.origin, 0.0))
+        except EndpointNotAllowed as error:
+            return NotSent(NotSentCause.POLICY, str(error))
+        except (UnusableKey, UnusableClient, UnsendableHeader) as error:
+            return NotSent(NotSentCause.REQUEST, str(error))
+        except UnicodeEncodeError:
+            return NotSent(NotSentCause.REQUEST, "a value of the request holds half a character")
+
+    async def _exchange(self, wire: Wire, before_send: BeforeSend | None = None) -> WireOutcome:
+        outcome = await self._transport.send(wire, before_send)
+        if isinstance(outcome, WireReply):
+            self._note_skew(wire, outcome)
+        return outcome
+
+    def _note_skew(self, wire: Wire, reply: WireReply) -> None:
+        theirs = http_date(reply.headers.get("date"))
+        if theirs is None:
+            return
+        skew = theirs - self._clock()
+        origin = wire.endpoint.origin
+        if abs(skew) <= SKEW_LIMIT:
+            self._skews.pop(origin, None)
+        elif len(self._skews) < _SKEWS_KEPT or origin in self._skews:
+            if origin not in self._skews:
+                log.warning("clock of %s differs from ours by %.0f s", origin, skew)
+            self._skews[origin] = skew
+
+
+def _query_wire(query: TokenQuery, endpoint: Endpoint, now: float) -> Wire:
+    proof = prove(query.client, query.endpoint, now)
+    fields = {"token": query.token, "token_type_hint": SecretValue(query.hint), **proof.fields}
+    return Wire("POST", endpoint, query.policy, headers(proof, query.body, query.headers), encode(fields, query.body))
+
+
+def _probe_wire(request: ProbeRequest, endpoint: Endpoint, _: float) -> Wire:
+    proof = Proof(SecretValue(f"Bearer {request.token.reveal()}"))
+    return Wire(request.method, endpoint, request.policy, headers(proof, None, request.headers))
+
+
+def _whole(outcome: Outcome, reply: WireReply) -> Outcome:
+    """Only a body of stated length is known to be whole. Cut JSON shows by itself, a cut form does not."""
+    stated = "content-length" in reply.headers or "transfer-encoding" in reply.headers
+    if stated or not isinstance(outcome, Accepted) or Note.FORM_ENCODED not in outcome.notes:
+        return outcome
+    raw = SecretValue(reply.body[:RAW_LIMIT].decode("utf-8", "backslashreplace")[:RAW_LIMIT])
+    return InDoubt(DoubtCause.TRUNCATED, reply.status, raw=raw)
+
+
+def _without_echo(outcome: Outcome, request: TokenRequest) -> Outcome:
+    """An error code that repeats a part of a secret is no code."""
+    if isinstance(outcome, Rejected | InDoubt) and any(_overlap(outcome.code, text) for text in _secrets(request)):
+        return replace(outcome, code=f"http_{outcome.status}")
+    return outcome
+
+
+def _secrets(request: TokenRequest) -> list[str]:
+    values = [request.used_access_token]
+    if isinstance(request.grant, RefreshTokenGrant):
+        values.append(request.grant.refresh_token)
+    if request.client is not None:
+        values.append(request.client.secret)
+    return [value.reveal() for value in values if value is not None]
+
+
+def _overlap(code: str, secret: str) -> bool:
+    return min(len(code), len(secret)) >= _TELLTALE and (code in secret or secret in code)
