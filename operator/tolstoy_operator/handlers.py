@@ -54,7 +54,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.diffbase_storage = _NoDiffBase()
     chosen.watching.chunk_size = 500  # bounds the memory of the first list
     chosen.watching.server_timeout = 300
-    chosen.watching.label_selectors = {("v1", "secrets"): names.MANAGED_LABEL}
+    chosen.watching.label_selectors["", "v1", "secrets"] = names.MANAGED_LABEL
     chosen.queueing.worker_limit = 100
     chosen.queueing.idle_timeout = 0.01  # a worker that lingers would hold one of the hundred
     chosen.networking.request_timeout = 30

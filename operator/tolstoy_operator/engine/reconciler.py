@@ -44,6 +44,7 @@ from tolstoy_operator.engine.problem import Problem, from_store
 from tolstoy_operator.kube.errors import NotFound
 from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.status import StatusApi
+from tolstoy_operator.observability.audit import Actor
 from tolstoy_operator.services.secrets import Fetched, SecretsService
 
 _log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Reconciler:
             self._secrets.invalidate(upstream)
         learned.upstream = UpstreamStatus(name=upstream, region=self._region)
         try:
-            fetched = await self._secrets.get(upstream)
+            fetched = await self._secrets.get(upstream, actor=Actor(*credential.key, credential.uid))
         except StoreError as error:
             learned.upstream = _last_read(credential, learned.upstream)
             raise from_store(error, upstream) from None

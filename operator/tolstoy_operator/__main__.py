@@ -1,0 +1,39 @@
+"""The command of the image: `python -m tolstoy_operator [run | release-finalizers]`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from tolstoy_operator.observability.logs import configure_logging
+from tolstoy_operator.settings import SettingsError, load_settings
+
+_USAGE = "usage: python -m tolstoy_operator [run | release-finalizers]"
+
+
+def main() -> int:
+    """Run one command. Exit codes: 0 stopped as told, 1 ended by itself, 2 wrong settings or usage."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "run"
+    if command not in ("run", "release-finalizers") or len(sys.argv) > 2:
+        print(_USAGE, file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"settings:\n{error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
+    configure_logging(settings.log_level)
+    from tolstoy_operator import app  # after the settings: a bad one is told at once, not after a second of imports
+
+    entry = app.run(settings) if command == "run" else app.release_finalizers()
+    try:
+        asyncio.run(entry)
+    except Exception:
+        logging.getLogger("tolstoy_operator").exception("ended")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The life of one operator process: what starts in what order, and how it stops.
+
+Start: a full list into the inventory, kopf's streams, then the Lease decides who dispatches. Stop (SIGTERM): take no
+more work, finish what is in hand, give the Lease up, close. Losing the Lease while leading ends the process: a fresh
+standby is simpler to trust than one that remembers having led.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterable
+
+import kopf
+
+from tolstoy_operator import handlers
+from tolstoy_operator.assembly import Parts, assemble
+from tolstoy_operator.engine.resync import Resync
+from tolstoy_operator.kube import finalizers
+from tolstoy_operator.kube.client import KubeClient, load_configuration
+from tolstoy_operator.kube.errors import KubeError
+from tolstoy_operator.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT = 6.0
+"""Seconds for work in hand when told to stop; with the rest of the way out it stays under ten."""
+_KOPF_TIMEOUT = 2.0
+_FIRST_LIST_PAUSE = 2.0
+
+
+class Ended(Exception):
+    """A part that must run has ended; the process ends with it and is started anew."""
+
+
+class Operator:
+    """One process. `run` it once."""
+
+    def __init__(self, settings: Settings, parts: Parts, lease_lost: asyncio.Event) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._lease_lost = lease_lost
+        self._stop = asyncio.Event()
+        self._kopf_stop = asyncio.Event()
+        self._kopf_ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises `Ended` when it cannot go on."""
+        parts = self._parts
+        self._take_signals()
+        await parts.http.start()
+        _log.info("health and metrics are served", extra={"http_port": parts.http.port})
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            if await self._fill(parts.resync):
+                # All but kopf start before it: on its way out it cancels every task that is younger than itself.
+                tasks["lead"] = asyncio.create_task(self._lead(), name="lead")
+                tasks["lease"] = asyncio.create_task(self._hold_lease(), name="lease")
+                tasks["resync"] = asyncio.create_task(self._resync_regularly(), name="resync")
+                tasks["kopf"] = asyncio.create_task(self._watch(), name="kopf")
+                await self._until_stopped(tasks)
+        finally:
+            await self._shut_down(tasks)
+
+    async def _fill(self, resync: Resync) -> bool:
+        """The first list, for as long as it takes. False when told to stop meanwhile."""
+        while not self._stop.is_set():
+            try:
+                await resync.run()
+            except KubeError as error:
+                _log.warning("waiting for the API server: %s", error)
+                await self._pause(_FIRST_LIST_PAUSE)
+            else:
+                self._parts.health.filled()
+                return True
+        return False
+
+    async def _lead(self) -> None:
+        parts = self._parts
+        await parts.elector.wait_leader()
+        sweeping = asyncio.create_task(parts.sweep.run())
+        cleaning = asyncio.create_task(parts.janitor.run())
+        try:
+            await parts.dispatcher.lead()
+        finally:
+            sweeping.cancel()
+            cleaning.cancel()
+
+    async def _hold_lease(self) -> None:
+        candidate = asyncio.create_task(self._parts.elector.run())
+        try:
+            await self._lease_lost.wait()
+        finally:
+            candidate.cancel()
+
+    async def _resync_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_interval_s)
+            try:
+                changed = await self._parts.resync.run()
+            except KubeError as error:
+                _log.warning("not listed, the next list comes later: %s", error)
+            else:
+                self._parts.health.resynced()
+                self._parts.dispatcher.changed(changed)
+                self._parts.janitor.wake()
+
+    async def _watch(self) -> None:
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, self._parts.dispatcher)
+        await kopf.operator(
+            registry=registry,
+            settings=handlers.settings(),
+            clusterwide=True,
+            stop_flag=self._kopf_stop,
+            ready_flag=self._kopf_ready,
+        )
+
+    async def _until_stopped(self, tasks: dict[str, asyncio.Task[None]]) -> None:
+        ready = asyncio.create_task(self._kopf_ready.wait())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({ready, stop, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            self._take_signals()  # kopf has put its own handlers there, which would skip the drain
+            await asyncio.wait({stop, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+            stop.cancel()
+        for name, task in tasks.items():
+            if task.done() and not self._stop.is_set():
+                raise Ended(f"{name} has ended") from task.exception()
+
+    async def _shut_down(self, tasks: dict[str, asyncio.Task[None]]) -> None:
+        parts = self._parts
+        parts.dispatcher.stop()
+        lead = tasks.get("lead")
+        if lead is not None and parts.elector.is_leader:
+            await asyncio.wait({lead}, timeout=DRAIN_TIMEOUT)
+        await parts.elector.release()
+        self._kopf_stop.set()
+        if "kopf" in tasks:
+            await asyncio.wait({tasks["kopf"]}, timeout=_KOPF_TIMEOUT)
+        await _cancel(tasks.values())
+        await parts.close()
+        _log.info("stopped")
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run(settings: Settings) -> None:
+    """Run an operator with these settings until it is told to stop. Raises `Ended`."""
+    lease_lost = asyncio.Event()
+    parts = await assemble(settings, on_lease_lost=lease_lost.set)
+    await Operator(settings, parts, lease_lost).run()
+
+
+async def release_finalizers() -> None:
+    """What the chart's pre-delete hook runs. Raises `KubeError`."""
+    client = KubeClient(await load_configuration())
+    try:
+        await finalizers.release_finalizers(client)
+    finally:
+        await client.close()
