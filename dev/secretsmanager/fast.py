@@ -33,6 +33,8 @@ _ACCOUNT = "123456789012"
 _SUFFIX = string.ascii_letters
 _DAY = 86_400.0
 
+_NO_VALUE: dict[str, str | None] = {"string": None, "binary": None}
+
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -159,9 +161,10 @@ class Service:
         if existing is None:
             stored: versions.Versions = {}
             arn = self._arn(name)
-            version_id = versions.put(stored, arn=arn, token=token, put_labels=[versions.CURRENT], now=now, **value)
+            if value != _NO_VALUE:
+                versions.put(stored, arn=arn, token=token, put_labels=[versions.CURRENT], now=now, **value)
             self._secrets[name] = Secret(name, arn, stored, now)
-            return {"ARN": arn, "Name": name, "VersionId": version_id}
+            return {"ARN": arn, "Name": name, **({"VersionId": next(iter(stored))} if stored else {})}
         if token not in existing.versions:
             raise AwsError("ResourceExistsException", f"The operation failed because the secret {name} already exists.")
         version_id = versions.put(existing.versions, arn=existing.arn, token=token, put_labels=[], now=now, **value)

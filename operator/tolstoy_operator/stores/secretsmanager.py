@@ -71,13 +71,21 @@ class SecretsManagerStore:
     """`SecretStore` on Secrets Manager in one `region`.
 
     `on_call(operation, outcome, seconds)` is told of every call: the outcome is `ok` or the name of the error class.
-    `threads`: calls at the same time. The endpoint follows AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SECRETS_MANAGER.
+    `threads`: calls at the same time. `read_timeout`: seconds without an answer before a call is tried again (three
+    times in all). The endpoint follows AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SECRETS_MANAGER.
     """
 
     def __init__(
-        self, *, region: str, on_call: OnCall | None = None, threads: int = 12, limits: Limits | None = None
+        self,
+        *,
+        region: str,
+        on_call: OnCall | None = None,
+        threads: int = 12,
+        limits: Limits | None = None,
+        read_timeout: float = 5.0,
     ) -> None:
         self._region = region
+        self._read_timeout = read_timeout
         self._on_call = on_call
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="secretsmanager")
@@ -283,18 +291,18 @@ class SecretsManagerStore:
         """The one client. Making it is not thread-safe, and may fail like a call (no region, no credentials)."""
         with self._client_lock:
             if self._client is None:
-                self._client = _make_client(self._region, self._threads)
+                self._client = _make_client(self._region, self._threads, self._read_timeout)
             return self._client
 
 
-def _make_client(region: str, threads: int) -> Any:
+def _make_client(region: str, threads: int, read_timeout: float) -> Any:
     session = botocore.session.Session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=threads,
         connect_timeout=2,
-        read_timeout=5,
+        read_timeout=read_timeout,
         tcp_keepalive=True,
         user_agent_extra=f"tolstoy-operator/{version('tolstoy-operator')}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,33 +14,45 @@ from tolstoy_operator.stores.base import SecretStore
 from tolstoy_operator.stores.secretsmanager import Limits, SecretsManagerStore
 from tolstoy_operator.stores.sqlite import SqliteStore
 
+UNHURRIED = Limits(batch=500, list=500, versions=500, write=500)
+
+
+def connect(server: SecretsManagerServer, *, read_timeout: float = 5.0) -> SecretsManagerStore:
+    """A store on a stand-in. It finds the endpoint in the environment, once, at its first call."""
+    store = SecretsManagerStore(region=server.region, limits=UNHURRIED, read_timeout=read_timeout)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env().items():
+            patch.setenv(name, value)
+        asyncio.run(store.validate_access())
+    return store
+
 
 @pytest.fixture(scope="session")
-def strict_server() -> Iterator[SecretsManagerServer]:
-    with SecretsManagerServer("strict") as server:
-        yield server
+def strict_store(strict_server: SecretsManagerServer) -> Iterator[SecretsManagerStore]:
+    store = connect(strict_server)
+    yield store
+    asyncio.run(store.close())
 
 
 @pytest.fixture(scope="session")
-def fast_server() -> Iterator[SecretsManagerServer]:
-    with SecretsManagerServer("fast") as server:
-        yield server
+def fast_store(fast_server: SecretsManagerServer) -> Iterator[SecretsManagerStore]:
+    store = connect(fast_server)
+    yield store
+    asyncio.run(store.close())
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "secrets.db")
+    yield store
+    await store.close()
 
 
 @pytest.fixture(params=["sqlite", "strict", "fast"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SecretStore]:
-    made: SecretStore
-    if request.param == "sqlite":
-        made = SqliteStore(tmp_path / "secrets.db")
-    else:
-        server: SecretsManagerServer = request.getfixturevalue(f"{request.param}_server")
-        for name, value in server.env().items():
-            monkeypatch.setenv(name, value)
-        made = SecretsManagerStore(region=server.region, limits=Limits(write=500, batch=500, list=500, versions=500))
-    yield made
-    await made.close()
+def store(request: pytest.FixtureRequest) -> SecretStore:
+    """Shared by many tests: it is not to be closed."""
+    made: SecretStore = request.getfixturevalue(f"{request.param}_store")
+    return made
 
 
 @pytest.fixture

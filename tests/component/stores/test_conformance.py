@@ -14,7 +14,6 @@ from tolstoy_operator.domain.errors import (
     LabelMoved,
     SecretNotFound,
     StoreError,
-    StoreUnavailable,
 )
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.stores.base import CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretStore, SecretVersion
@@ -100,12 +99,6 @@ class TestReading:
 
     async def test_access_is_valid(self, store: SecretStore) -> None:
         await store.validate_access()
-
-    async def test_a_closed_store_says_so(self, store: SecretStore, prefix: str) -> None:
-        await store.close()
-        with pytest.raises(StoreUnavailable):
-            await store.get(f"{prefix}a")
-        await store.close()
 
 
 class TestCreating:
