@@ -70,8 +70,9 @@ def served(control_plane: ControlPlane) -> ControlPlane:
     """The control plane, with the CRD established and known to kubectl."""
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD_FILE}")
     control_plane.kubectl("wait", "--for=condition=Established", f"--filename={CRD_FILE}", "--timeout=30s")
-    known = ("api-resources", f"--api-group={names.GROUP}", "--output=name")
-    wait_until(lambda: names.PLURAL in control_plane.kubectl(*known).stdout, "kubectl finds the kind")
+    # Discovery and the published schema follow a little later.
+    explain = ("explain", f"{names.PLURAL}.{names.GROUP}")
+    wait_until(lambda: not control_plane.kubectl(*explain, check=False).returncode, "kubectl knows the kind")
     return control_plane
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from dev.controlplane import ControlPlane
 from tests.integration.api.conftest import Credentials
-from tests.support import crd
+from tests.support import crd, docs
 
 pytestmark = pytest.mark.integration
 
@@ -132,3 +133,10 @@ def test_a_person_is_told_in_sentences(served: ControlPlane, namespace: str) -> 
         'The ToolCredential "wrong" is invalid: spec.tool: Invalid value: "GitHub": '
         "tool is made of lower-case letters and digits, with hyphens inside, such as github or google-drive"
     )
+
+
+@pytest.mark.parametrize("example", docs.credentials("tenants.md"), ids=lambda example: example["metadata"]["name"])
+def test_examples_of_the_docs_are_accepted(credentials: Credentials, example: dict[str, Any]) -> None:
+    answer = credentials.create(example["spec"], dry_run=True)
+
+    assert answer.ok, answer.message
