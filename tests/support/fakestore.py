@@ -1,10 +1,14 @@
-"""An in-memory secret store with the label rules of Secrets Manager, faults on request, and a record of all calls."""
+"""An in-memory secret store with the label rules of Secrets Manager, faults on request, and a record of all calls.
+
+It passes the conformance suite of the real stores.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +30,8 @@ from tolstoy_operator.stores.base import (
     VersionInfo,
     check_value,
 )
+
+_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 
 Content = str | Mapping[str, object] | None
 
@@ -162,6 +168,8 @@ class FakeStore:
 
     async def create(self, name: str, value: SecretValue, *, version_id: str) -> str:
         await self._arrive("create", name)
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest(name[:64], "no name for a secret")
         check_value(name, value)
         existing = self._secrets.get(name)
         if existing is None:

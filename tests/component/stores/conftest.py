@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dev.secretsmanager import SecretsManagerServer
+from tests.support.fakestore import FakeStore
 from tolstoy_operator.stores.base import SecretStore
 from tolstoy_operator.stores.secretsmanager import Limits, SecretsManagerStore
 from tolstoy_operator.stores.sqlite import SqliteStore
@@ -48,7 +50,13 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.close()
 
 
-@pytest.fixture(params=["sqlite", "strict", "fast"])
+@pytest.fixture
+def fake_store() -> FakeStore:
+    """The fake of the unit tests keeps the same contract, or those tests would prove nothing."""
+    return FakeStore(wall=time.time)
+
+
+@pytest.fixture(params=["sqlite", "strict", "fast", "fake"])
 def store(request: pytest.FixtureRequest) -> SecretStore:
     """Shared by many tests: it is not to be closed."""
     made: SecretStore = request.getfixturevalue(f"{request.param}_store")
