@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from tolstoy_operator.api.reasons import MEANINGS, Reason
 from tolstoy_operator.api.v1 import (
@@ -41,6 +40,7 @@ from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.problem import Problem, from_store
+from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.kube.errors import NotFound
 from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.status import StatusApi
@@ -52,15 +52,6 @@ _log = logging.getLogger(__name__)
 UNKNOWN_NAMESPACE_PAUSE = 5.0
 HELD_PAUSE = 60.0
 """Seconds between looks at a withdrawal that is held back."""
-
-
-class Upstream(Protocol):
-    """Whether the store answers at all."""
-
-    @property
-    def unavailable_since(self) -> datetime | None:
-        """When the store stopped answering; None while it answers."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +83,7 @@ class Reconciler:
         secrets: SecretsService,
         mirror: Mirror,
         unbound: Unbound,
-        upstream: Upstream,
+        upstream: UpstreamHealth,
         status: StatusApi,
         events: EventsApi,
         region: str,

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 
 from tolstoy_operator.api import names
 from tolstoy_operator.domain.errors import AccessDenied, StoreError
 from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.stores.base import SecretListing, SecretStore
 
@@ -23,11 +23,10 @@ _log = logging.getLogger(__name__)
 OVERLAP = 600.0
 """Seconds that a sweep looks back beyond the last one; listings may lag 300 (AWS API reference, ListSecrets)."""
 RETRY_PAUSE = 5.0
-_FAILURES_UNTIL_DOWN = 2
 
 
 class Sweep:
-    """`changed`: told which credentials to look at. `interval`, `full_interval`, `poll_interval`: seconds.
+    """`changed`: told which credentials have news, `look_later`: which to look at all the same. Intervals: seconds.
 
     Without the right to list, all credentials are looked at every `poll_interval` instead.
     """
@@ -38,7 +37,9 @@ class Sweep:
         store: SecretStore,
         secrets: SecretsService,
         inventory: Inventory,
+        health: UpstreamHealth,
         changed: Callable[[Iterable[Key]], None],
+        look_later: Callable[[Iterable[Key]], None],
         clock: Callable[[], float],
         interval: float,
         full_interval: float,
@@ -47,22 +48,15 @@ class Sweep:
         self._store = store
         self._secrets = secrets
         self._inventory = inventory
+        self._health = health
         self._changed = changed
+        self._look_later = look_later
         self._clock = clock
         self._interval = interval
         self._full_interval = full_interval
         self._poll_interval = poll_interval
         self._watermark = clock()
         self._full_at = clock()
-        self._failures = 0
-        self._down_since: datetime | None = None
-        self.last_success: float | None = None
-        """Epoch seconds of the last sweep that worked; None before the first."""
-
-    @property
-    def unavailable_since(self) -> datetime | None:
-        """When the store stopped answering; None while it answers."""
-        return self._down_since
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -77,7 +71,7 @@ class Sweep:
             await self._sweep(full=full)
         except AccessDenied:
             _log.warning("the operator may not list secrets: every credential is read every few minutes instead")
-            self._changed([item.key for item in self._inventory.credentials()])
+            self._look_at_all()
             return self._poll_interval
         except StoreError as error:
             return self._failed(error)
@@ -112,17 +106,15 @@ class Sweep:
         self._changed(self._inventory.users_of(name))
 
     def _failed(self, error: StoreError) -> float:
-        self._failures += 1
-        if self._failures >= _FAILURES_UNTIL_DOWN and self._down_since is None:
+        if self._health.failed():
             _log.error("the store of secrets does not answer: %s", type(error).__name__)
-            self._down_since = datetime.fromtimestamp(self._clock(), UTC)
-            self._changed([item.key for item in self._inventory.credentials()])
+            self._look_at_all()
         return min(RETRY_PAUSE, self._interval)
 
     def _succeeded(self) -> None:
-        self._failures = 0
-        self.last_success = self._clock()
-        if self._down_since is not None:
+        if self._health.succeeded():
             _log.info("the store of secrets answers again")
-            self._down_since = None
-            self._changed([item.key for item in self._inventory.credentials()])
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        self._look_later([item.key for item in self._inventory.credentials()])

@@ -1,0 +1,56 @@
+"""`make demo`: start everything, tell the story, and stay up on a terminal until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+from dev.demo import story
+from dev.demo.narrator import Narrator
+from dev.testbed import Testbed
+
+
+def main() -> int:
+    """Exit codes: 0 the story held, 1 a step did not, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Testbed() as testbed:
+            return _run(testbed)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left behind")
+        return 130
+
+
+def _run(testbed: Testbed) -> int:
+    say = Narrator(testbed)
+    story.seed(testbed)
+    with testbed.operator() as operator:
+        print("the operator is ready, with the rights that the chart gives it and no more")
+        try:
+            story.tell(testbed, say)
+        except AssertionError as error:
+            print(f"\nFAILED: {error}\n\nthe operator's log ends with:\n{operator.tail()}", file=sys.stderr)
+            return 1
+        print(f"\nAll of it held, in {say.elapsed():.0f} s.")
+        if sys.stdout.isatty():
+            _stay(testbed, operator.port)
+    return 0
+
+
+def _stay(testbed: Testbed, port: int) -> None:
+    endpoint = f"--endpoint-url {testbed.aws.endpoint} --region {testbed.aws.region}"
+    print(f"""
+Everything stays up until Ctrl-C. In another terminal:
+  export KUBECONFIG={testbed.plane.kubeconfig}
+  kubectl get tc -A -o wide
+  kubectl describe tc github -n shop
+  kubectl explain toolcredential.spec.target
+  curl -s http://127.0.0.1:{port}/status/detailed
+  aws secretsmanager list-secrets {endpoint}    (any credentials will do)
+""")
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
