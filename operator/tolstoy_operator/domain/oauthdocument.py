@@ -1,0 +1,262 @@
+"""The OAuth document of a secret: what is read from it, and how new tokens go into it.
+
+The document belongs to whoever wrote it. A refresh replaces the token members and one member of its own, `tolstoy`;
+everything else is kept as found, in its order. `tolstoy` says where the tokens come from: that is how a replica knows
+an edited copy of a document from a new consent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenoutcome import Tokens
+
+MEMBER: Final = "tolstoy"
+DOCUMENT_LIMIT: Final = 65_536
+"""Bytes that one version of a secret can hold."""
+
+_MILLISECONDS_FROM = 100_000_000_000
+"""A time at or above this is milliseconds: as seconds it would lie beyond the year 5000."""
+_TOKEN_MEMBERS = (
+    "accessToken",
+    "refreshToken",
+    "expiresAt",
+    "refreshTokenExpiresAt",
+    "scope",
+    "tokenType",
+    "lastUpdated",
+)
+
+
+class MalformedDocument(Exception):
+    """The value is not a usable OAuth document. The text names the member, never its value."""
+
+
+class Scheme(StrEnum):
+    """How the next attempt on a document is reserved. Written into the document, never chosen locally."""
+
+    CLAIM = "claim"
+    LEASE = "lease"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """Where the tokens of a document come from.
+
+    `base`: the version that this document replaced. `of` and `n`: which refresh token was spent for them, by which
+    attempt. `token`, `spent`: fingerprints of the refresh token in this document and of the spent one.
+    """
+
+    base: str
+    of: str
+    n: int
+    scheme: Scheme
+    token: str
+    spent: str
+
+    @property
+    def rotated(self) -> bool:
+        """Whether the provider issued another refresh token, so that the spent one is gone."""
+        return self.token != self.spent
+
+    def to_member(self) -> dict[str, Any]:
+        """As the value of the document's member."""
+        return {
+            "base": self.base,
+            "of": self.of,
+            "n": self.n,
+            "scheme": self.scheme.value,
+            "token": self.token,
+            "spent": self.spent,
+        }
+
+    @classmethod
+    def from_member(cls, member: object) -> Bookkeeping | None:
+        """None when it is not ours: a person may have put anything there."""
+        if not isinstance(member, dict):
+            return None
+        texts = {key: member.get(key) for key in ("base", "of", "token", "spent")}
+        n = member.get("n")
+        if not all(isinstance(text, str) for text in texts.values()) or not isinstance(n, int):
+            return None
+        try:
+            return cls(n=n, scheme=Scheme(member.get("scheme")), **texts)  # type: ignore[arg-type]
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OAuthDocument:
+    """One parsed document. Immutable; its `repr` shows no member."""
+
+    members: Mapping[str, Any]
+    bookkeeping: Bookkeeping | None
+
+    @classmethod
+    def parse(cls, value: SecretValue | None) -> OAuthDocument:
+        """Raises `MalformedDocument`."""
+        if value is None:
+            raise MalformedDocument("the value is binary, not a JSON object")
+        try:
+            members = json.loads(value.reveal())
+        except ValueError:
+            raise MalformedDocument("the value is not JSON") from None
+        if not isinstance(members, dict):
+            raise MalformedDocument("the value is not a JSON object")
+        return cls.of(members)
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> OAuthDocument:
+        """Check the members that a refresh needs. Raises `MalformedDocument`."""
+        for key in ("accessToken", "refreshToken", "tokenEndpoint", "clientId", "clientSecret"):
+            if not isinstance(members.get(key), str | None):
+                raise MalformedDocument(f"{key} is not a text")
+        return cls(members, Bookkeeping.from_member(members.get(MEMBER)))
+
+    @property
+    def access_token(self) -> SecretValue | None:
+        """None when absent or empty."""
+        return self._secret("accessToken")
+
+    @property
+    def refresh_token(self) -> SecretValue | None:
+        """None when absent or empty."""
+        return self._secret("refreshToken")
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the access token expires, epoch seconds; None when unknown. Seconds and milliseconds are told apart."""
+        return _seconds(self.members.get("expiresAt"))
+
+    @property
+    def last_updated(self) -> float | None:
+        """When the tokens were issued according to `lastUpdated`, epoch seconds."""
+        text = self.members.get("lastUpdated")
+        try:
+            return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+        except ValueError:
+            return None
+
+    @property
+    def revoked(self) -> bool:
+        """Whether this is the tombstone that a revocation left."""
+        member = self.members.get(MEMBER)
+        return isinstance(member, dict) and member.get("revoked") is True
+
+    def encode(self) -> SecretValue:
+        """The text to store. The same document always gives the same text."""
+        text = json.dumps(self.members, ensure_ascii=False, separators=(",", ":"))
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can carry
+            text = json.dumps(self.members, separators=(",", ":"))
+        return SecretValue(text)
+
+    def _secret(self, key: str) -> SecretValue | None:
+        text = self.members.get(key)
+        return SecretValue(text) if text else None
+
+    def __repr__(self) -> str:
+        return "OAuthDocument(...)"
+
+
+def fingerprint(arn: str, token: SecretValue | None) -> str:
+    """Tells refresh tokens of one secret apart without showing them. Empty for no token."""
+    if token is None:
+        return ""
+    return hashlib.sha256(f"{arn}|{token.reveal()}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def merge(
+    document: OAuthDocument,
+    tokens: Tokens,
+    bookkeeping: Bookkeeping,
+    *,
+    arn: str,
+    now: float,
+    lifetime: float | None = None,
+) -> OAuthDocument:
+    """New tokens put into `document`. `now`: epoch seconds.
+
+    A refresh token that was not issued is kept. Without a stated expiry the access token is taken to live `lifetime`
+    seconds; without either its expiry is unknown, and the member goes: the old one would be a lie. The fingerprint of
+    the bookkeeping is set here.
+    """
+    expires_at = tokens.expires_at if tokens.expires_at is not None else (now + lifetime if lifetime else None)
+    members = dict(document.members)
+    members["accessToken"] = tokens.access_token.reveal()
+    if tokens.refresh_token:
+        members["refreshToken"] = tokens.refresh_token.reveal()
+    _set_or_drop(members, "expiresAt", _milliseconds(expires_at))
+    if tokens.refresh_expires_at is not None or tokens.refresh_token:
+        _set_or_drop(members, "refreshTokenExpiresAt", _milliseconds(tokens.refresh_expires_at))
+    if tokens.scope is not None:
+        members["scope"] = tokens.scope
+    if tokens.token_type is not None:
+        members["tokenType"] = tokens.token_type
+    members["lastUpdated"] = _iso(now)
+    return _with(members, replace(bookkeeping, token=fingerprint(arn, tokens.refresh_token or document.refresh_token)))
+
+
+def transplant(onto: OAuthDocument, source: OAuthDocument, *, base: str) -> OAuthDocument:
+    """`onto` (version `base`) with the tokens of `source`: whoever edited keeps the edit, and the live tokens stay."""
+    if source.bookkeeping is None:
+        raise ValueError("only a result of ours has tokens to give")
+    members = dict(onto.members)
+    for key in _TOKEN_MEMBERS:
+        _set_or_drop(members, key, source.members.get(key))
+    return _with(members, replace(source.bookkeeping, base=base))
+
+
+def tombstone(document: OAuthDocument, bookkeeping: Bookkeeping, *, now: float) -> OAuthDocument:
+    """What stays after a revocation: everything except the tokens."""
+    members = {key: value for key, value in document.members.items() if key not in _TOKEN_MEMBERS}
+    members["lastUpdated"] = _iso(now)
+    members[MEMBER] = {**replace(bookkeeping, token="").to_member(), "revoked": True}
+    return OAuthDocument(members, Bookkeeping.from_member(members[MEMBER]))
+
+
+def _with(members: dict[str, Any], bookkeeping: Bookkeeping) -> OAuthDocument:
+    members[MEMBER] = bookkeeping.to_member()
+    return OAuthDocument(members, bookkeeping)
+
+
+def _set_or_drop(members: dict[str, Any], key: str, value: object) -> None:
+    if value is None:
+        members.pop(key, None)
+    else:
+        members[key] = value
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _iso_seconds(value)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10**18:
+        return None
+    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+
+
+def _iso_seconds(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None

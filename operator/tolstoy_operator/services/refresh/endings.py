@@ -1,0 +1,79 @@
+"""How one pass of the protocol over one secret ends. Every ending says what the caller can do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+
+
+class Problem(StrEnum):
+    """Why a refresh cannot go on by itself, or not now."""
+
+    REFRESH_FAILING = "RefreshFailing"
+    REAUTHORIZATION_REQUIRED = "ReauthorizationRequired"
+    ROTATION_RESPONSE_LOST = "RotationResponseLost"
+    CLIENT_MISCONFIGURED = "ClientMisconfigured"
+    TOKEN_ENDPOINT_NOT_ALLOWED = "TokenEndpointNotAllowed"  # noqa: S105 - a reason, not a password
+    VERSION_BUDGET_EXCEEDED = "VersionBudgetExceeded"
+    SECRET_MALFORMED = "SecretMalformed"  # noqa: S105
+    UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
+    REVOKING = "Revoking"
+    REVOKED = "Revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The current document needs no refresh (any more): publish it.
+
+    `refreshed`: this pass made it current, `rotated`: with another refresh token than before.
+    """
+
+    version: str
+    document: OAuthDocument
+    refreshed: bool = False
+    rotated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """New tokens are durable in this cluster only, as the future version `version`: they may be published here.
+
+    A later pass, of any replica of this cluster, writes them upstream.
+    """
+
+    version: str
+    document: OAuthDocument
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody else is at it, or the time has not come: look again after `seconds`."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorOnly:
+    """Another cluster refreshes this secret. `rival`: this cluster was told to be the only one as well."""
+
+    rival: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No new tokens. `cause`: for people, free of values. `retry_after`: seconds; None = the usual backoff."""
+
+    problem: Problem
+    cause: str
+    retry_after: float | None = None
+
+
+class StartOver(Exception):
+    """A write, or a second look, showed that the secret has moved on: look again and decide anew."""
+
+
+Ending = Current | Journalled | Waiting | MirrorOnly | Failed

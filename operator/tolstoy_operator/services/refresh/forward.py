@@ -1,0 +1,144 @@
+"""Rolling forward: a result that is durable becomes current, whoever made it.
+
+The owner of an attempt commits by the same code with which a peer helps after a crash. So there is one way to decide
+which document follows the current one, and one compare-and-swap that makes it so.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, transplant
+from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
+from tolstoy_operator.domain.refreshids import PENDING_LABEL, late_id, result_id
+from tolstoy_operator.domain.refreshrecords import decode
+from tolstoy_operator.services.refresh.endings import Current, StartOver
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.view import View
+from tolstoy_operator.stores.base import CURRENT, PREVIOUS
+
+_LONGEST_CHAIN = 64
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MovedBack:
+    """The current version was made current again by hand, after its refresh token had been spent."""
+
+
+class Forward:
+    """Finds the result that the current version lacks, and makes it current."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def news(self, view: View, attempts: list[Attempt]) -> Answer | MovedBack | None:
+        """The result that should replace the current version."""
+        answer = best(attempts) or await self._pending(view)
+        if answer is None:
+            return None
+        if answer.books.base == view.version:
+            undone = view.labels.get(PREVIOUS) == answer.version or bool(await self._successors(view, answer))
+        elif not answer.books.rotated:
+            return None  # the token in the edited document was not spent by this
+        else:
+            answer = await self._newest(view, answer)
+            undone = view.labels.get(PREVIOUS) == target_id(view.arn, view.version, answer)
+        if not undone:
+            return answer
+        return MovedBack() if answer.books.rotated else None
+
+    async def commit(self, view: View, answer: Answer) -> Current:
+        """Make the result current. Raises `StartOver` when somebody else moved first."""
+        if self._one_write(view, answer):
+            return await self._overwrite(view, answer)
+        version, document = await self._prepare(view, answer)
+        await self._swap(view.name, view.version, version)
+        _log.info("%s: version %s follows %s", view.name, version, view.version)
+        return Current(version, document, refreshed=True, rotated=answer.books.rotated)
+
+    def _one_write(self, view: View, answer: Answer) -> bool:
+        alone = self._parts.sole_writer and self._parts.owns(view)
+        return alone and not answer.stored and answer.books.base == view.version
+
+    async def _swap(self, name: str, old: str, new: str) -> None:
+        await self._parts.step("commit")
+        try:
+            await self._parts.store.move_label(name, CURRENT, from_version=old, to_version=new)
+        except LabelMoved:
+            raise StartOver from None
+
+    async def _prepare(self, view: View, answer: Answer) -> tuple[str, OAuthDocument]:
+        """The version that shall be current, stored under its id."""
+        if answer.books.base != view.version:
+            document = transplant(view.document, answer.document, base=view.version)
+            version = target_id(view.arn, view.version, answer)
+            await self._parts.step("rebase")
+            await self._parts.store.put(view.name, document.encode(), version_id=version, labels=[PENDING_LABEL])
+            return version, document
+        if answer.stored:
+            return answer.version, answer.document
+        await self._parts.step("upstream")
+        return await self._store(view, answer), answer.document
+
+    async def _store(self, view: View, answer: Answer) -> str:
+        late = late_id(view.arn, answer.books.of, answer.books.n)
+        for version in (answer.version, late):
+            try:
+                await self._parts.store.put(
+                    view.name, answer.document.encode(), version_id=version, labels=[PENDING_LABEL]
+                )
+            except AlreadyExists:
+                if version == late:
+                    raise
+            else:
+                return version
+        raise AssertionError
+
+    async def _overwrite(self, view: View, answer: Answer) -> Current:
+        """One write instead of two. What it replaced unseen is put back."""
+        store, version = self._parts.store, answer.version
+        await self._parts.step("overwrite")
+        await store.put(view.name, answer.document.encode(), version_id=version, labels=[CURRENT])
+        labels = (await store.describe(view.name)).labels
+        replaced = labels.get(PREVIOUS)
+        if labels.get(CURRENT) == view.version:  # an earlier write of ours, undone since
+            await self._swap(view.name, view.version, version)
+        elif labels.get(CURRENT) != version:
+            raise StartOver
+        elif replaced is not None and replaced != view.version:
+            await self._swap(view.name, version, replaced)
+            raise StartOver
+        return Current(version, answer.document, refreshed=True, rotated=answer.books.rotated)
+
+    async def _pending(self, view: View) -> Answer | None:
+        """The newest result, when it is for this token or beats the result that is current."""
+        version = view.labels.get(PENDING_LABEL)
+        if version is None or version == view.version:
+            return None
+        try:
+            found = decode((await self._parts.store.get(view.name, version_id=version, label=None)).value)
+        except (SecretNotFound, MalformedDocument):
+            return None
+        if not isinstance(found, OAuthDocument) or found.bookkeeping is None:
+            return None
+        books, current = found.bookkeeping, view.document.bookkeeping
+        beats = (
+            current is not None and books.of == current.of and books.n > current.n and intact(view.arn, view.document)
+        )
+        return Answer(found, version) if beats or books.of == view.of else None
+
+    async def _successors(self, view: View, answer: Answer) -> list[Attempt]:
+        of = result_id(view.arn, answer.books.of, answer.books.n)
+        return await self._parts.ledger(answer.books.scheme).attempts(view, of)
+
+    async def _newest(self, view: View, answer: Answer) -> Answer:
+        """The end of the chain: an old copy of a document gets the tokens that are alive now."""
+        for _ in range(_LONGEST_CHAIN):
+            later = best(await self._successors(view, answer))
+            if later is None:
+                break
+            answer = later
+        return answer

@@ -1,0 +1,209 @@
+"""Where attempts are written down: claims, results, seals.
+
+In shared mode they are versions of the secret, so that every cluster meets them; in exclusive mode they are Kubernetes
+objects, which cost the secret no version. Either way a record is created once under an id that follows from what it is
+about, and a second place takes a result when the first one fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from typing import Protocol
+
+from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme
+from tolstoy_operator.domain.refresh import Answer, Attempt
+from tolstoy_operator.domain.refreshids import (
+    CLAIM_LABEL,
+    DOUBT_LABEL,
+    LEASE_LABEL,
+    PENDING_LABEL,
+    claim_id,
+    late_id,
+    result_id,
+)
+from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Record, Seal, decode, encode
+from tolstoy_operator.services.refresh.ports import Journal
+from tolstoy_operator.services.refresh.view import View
+from tolstoy_operator.stores.base import SecretStore
+
+
+class Kind(StrEnum):
+    """What is written about an attempt."""
+
+    CLAIM = "claim"
+    RESULT = "result"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a record about attempt `n` on the token `of` belongs."""
+
+    name: str
+    arn: str
+    of: str
+    n: int
+    kind: Kind
+
+    @property
+    def id(self) -> str:
+        """The version id; in a journal, the second part of the key."""
+        return _IDS[self.kind](self.arn, self.of, self.n)
+
+
+_IDS = {Kind.CLAIM: claim_id, Kind.RESULT: result_id, Kind.LATE: late_id}
+
+
+class Place(Protocol):
+    """A set of records that are created once. Methods raise `StoreError`."""
+
+    async def create(self, spot: Spot, record: Record) -> None:
+        """The same record again is a success; another one at the spot: `AlreadyExists`."""
+        ...
+
+    async def read(self, spot: Spot) -> Record | None:
+        """None when nothing is there."""
+        ...
+
+
+class StorePlace:
+    """Records as versions of the secret itself."""
+
+    def __init__(self, store: SecretStore) -> None:
+        self._store = store
+
+    async def create(self, spot: Spot, record: Record) -> None:
+        """One version, under the labels that its kind of record has."""
+        await self._store.put(spot.name, encode(record), version_id=spot.id, labels=_labels(record))
+
+    async def read(self, spot: Spot) -> Record | None:
+        """Also a version without labels, until it is pruned."""
+        try:
+            return decode((await self._store.get(spot.name, version_id=spot.id, label=None)).value)
+        except SecretNotFound:
+            return None
+
+
+class JournalPlace:
+    """Records as Kubernetes objects of this cluster."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def create(self, spot: Spot, record: Record) -> None:
+        """One object."""
+        value = encode(record)
+        try:
+            await self._journal.create(_key(spot), value, secret=spot.name)
+        except AlreadyExists:
+            if await self._journal.read(_key(spot)) != value:
+                raise
+
+    async def read(self, spot: Spot) -> Record | None:
+        """Linearizable, as the journal is."""
+        value = await self._journal.read(_key(spot))
+        return None if value is None else decode(value)
+
+
+class Ledger:
+    """The attempts on one refresh token, and how the next one is reserved."""
+
+    def __init__(self, scheme: Scheme, store: SecretStore, journal: Journal, *, cluster: str) -> None:
+        places: tuple[Place, Place] = StorePlace(store), JournalPlace(journal)
+        self.scheme = scheme
+        self.first, self.second = places if scheme is not Scheme.OWNER else places[::-1]
+        self._store = store
+        self._cluster = cluster
+
+    async def attempts(self, view: View, of: str) -> list[Attempt]:
+        """All attempts on the token `of`, oldest first. Found by walking ids: labels can be taken by anybody."""
+        found: list[Attempt] = []
+        for n in count():
+            attempt = await self._attempt(view, of, n)
+            if attempt is None:
+                return found
+            found.append(attempt)
+        raise AssertionError
+
+    async def reserve(self, view: View, claim: Claim) -> bool:
+        """Take attempt `claim.n`; False when somebody else has it. An ambiguous answer raises `StoreError`."""
+        if self.leases(claim.n):
+            taken = await self._lease(view)
+            if taken is not None:
+                return taken
+        try:
+            await self.first.create(self.spot(view, claim.of, claim.n, Kind.CLAIM), claim)
+        except AlreadyExists:
+            return False
+        return True
+
+    def leases(self, n: int) -> bool:
+        """Whether attempt `n` is reserved by a label instead of a record."""
+        return self.scheme is Scheme.LEASE and n == 0
+
+    async def seal(self, view: View, attempt: Attempt, *, by: str) -> bool:
+        """Close the place of an attempt's result, so that its owner cannot fill it unseen.
+
+        False when something stands there already that this view did not show.
+        """
+        seal = Seal(view.of, attempt.n, view.token, by)
+        try:
+            await self.first.create(self.spot(view, view.of, attempt.n, Kind.RESULT), seal)
+        except AlreadyExists:
+            return False
+        return True
+
+    def spot(self, view: View, of: str, n: int, kind: Kind) -> Spot:
+        """Where a record belongs."""
+        return Spot(view.name, view.arn, of, n, kind)
+
+    async def _attempt(self, view: View, of: str, n: int) -> Attempt | None:
+        claim = await self.first.read(self.spot(view, of, n, Kind.CLAIM))
+        slot = await self.first.read(self.spot(view, of, n, Kind.RESULT))
+        leased = self.leases(n) and view.labels.get(LEASE_LABEL) == of
+        if claim is None and slot is None and not leased:
+            return None
+        owner = claim if isinstance(claim, Claim) else None
+        return Attempt(n, owner, slot, await self._answer(view, of, n, owner, slot))
+
+    async def _answer(self, view: View, of: str, n: int, claim: Claim | None, slot: Record | None) -> Answer | None:
+        if isinstance(slot, OAuthDocument):
+            return self._found(slot, self.spot(view, of, n, Kind.RESULT), self.first)
+        if isinstance(slot, Seal):
+            late = self.spot(view, of, n, Kind.LATE)
+            if answer := self._found(await self.first.read(late), late, self.first):
+                return answer
+        if claim is not None and claim.cluster != self._cluster:
+            return None
+        result = self.spot(view, of, n, Kind.RESULT)
+        return self._found(await self.second.read(result), result, self.second)
+
+    def _found(self, record: Record | None, spot: Spot, place: Place) -> Answer | None:
+        if not isinstance(record, OAuthDocument) or record.bookkeeping is None:
+            return None
+        return Answer(record, spot.id, stored=isinstance(place, StorePlace))
+
+    async def _lease(self, view: View) -> bool | None:
+        """None when there is no version to put the label on: then a claim decides, for everybody."""
+        try:
+            await self._store.move_label(
+                view.name, LEASE_LABEL, from_version=view.labels.get(LEASE_LABEL), to_version=view.of
+            )
+        except LabelMoved:
+            return False
+        except SecretNotFound:
+            return None
+        return True
+
+
+def _labels(record: Record) -> tuple[str, ...]:
+    if isinstance(record, Doubt):
+        return (DOUBT_LABEL,)
+    return (PENDING_LABEL, CLAIM_LABEL) if isinstance(record, OAuthDocument) else (CLAIM_LABEL,)
+
+
+def _key(spot: Spot) -> str:
+    return f"{spot.kind}-{spot.id}"

@@ -1,0 +1,191 @@
+"""One attempt to spend a refresh token: reserve it, send once, make the answer durable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tolstoy_operator.domain.elapsed import ClockReading, longest
+from tolstoy_operator.domain.errors import AlreadyExists, StoreError
+from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, merge
+from tolstoy_operator.domain.refresh import LEASE_NONCE, Answer, Attempt, ProviderTraits, fates, next_scheme
+from tolstoy_operator.domain.refreshids import LEASE_LABEL, OWNER_LABEL, REVOKING_LABEL
+from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate
+from tolstoy_operator.domain.tokenoutcome import Accepted, InDoubt, NotSent, Outcome, Rejected, Rejection
+from tolstoy_operator.services.refresh.endings import StartOver
+from tolstoy_operator.services.refresh.ledger import Kind, Ledger, Place, StorePlace
+from tolstoy_operator.services.refresh.parts import Memory, Parts
+from tolstoy_operator.services.refresh.ports import TokenEndpoint
+from tolstoy_operator.services.refresh.view import View
+from tolstoy_operator.stores.base import CURRENT
+
+_AGAIN_S = 0.5
+_LONGEST_PAUSE_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Grip:
+    """The right to spend the token of `view` in attempt `claim.n`, as long as the fence lets it."""
+
+    view: View
+    ledger: Ledger
+    claim: Claim
+    started: ClockReading
+
+
+class Spending:
+    """Everything between the decision to refresh and a durable answer."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def reserve(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> Grip:
+        """Take the next attempt. Raises `StartOver` when somebody else was quicker or the secret has changed."""
+        started = self._parts.clocks.read()
+        ledger = self._parts.ledger_for(view)
+        if attempts and _open(attempts[-1], memory):
+            await self._parts.step("seal")
+            if not await ledger.seal(view, attempts[-1], by=self._parts.owner):
+                raise StartOver
+        grip = Grip(view, ledger, self._claim(view, attempts, memory, started), started)
+        memory.fates[grip.claim.nonce] = Fate.NOT_SENT
+        await self._parts.step("claim")
+        if not await self._write(grip):
+            raise StartOver
+        self.note(grip, memory, Fate.NOT_SENT)
+        await self._parts.step("verify")
+        if not await self._stands(grip):
+            raise StartOver
+        return grip
+
+    def unreserved(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> Grip:
+        """For a refresh token that can be used by several at once."""
+        started = self._parts.clocks.read()
+        return Grip(view, self._parts.ledger_for(view), self._claim(view, attempts, memory, started), started)
+
+    async def send(self, grip: Grip, endpoint: TokenEndpoint, memory: Memory, *, fenced: bool) -> Outcome:
+        """The one request of the attempt."""
+
+        def before_send() -> bool:
+            elapsed = longest(grip.started, self._parts.clocks.read())
+            return not fenced or elapsed <= self._parts.rules.fence_s
+
+        self.note(grip, memory, Fate.IN_DOUBT)
+        await self._parts.step("send")
+        outcome = await endpoint.send(grip.view.document, before_send=before_send)
+        self.note(grip, memory, _fate(outcome))
+        return outcome
+
+    def answer(self, grip: Grip, accepted: Accepted, traits: ProviderTraits) -> OAuthDocument:
+        """The current document with the new tokens in it."""
+        view, now = grip.view, self._parts.clocks.read().wall
+        expires_at = accepted.tokens.expires_at
+        lifetime = expires_at - now if expires_at is not None else traits.lifetime_s
+        owner = self._parts.exclusive and self._parts.owns(view)
+        scheme = next_scheme(traits, lifetime, self._parts.rules, owner=owner)
+        books = Bookkeeping(view.version, grip.claim.of, grip.claim.n, scheme, token="", spent=view.token)
+        return merge(view.document, accepted.tokens, books, arn=view.arn, now=now, lifetime=traits.lifetime_s)
+
+    async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
+        """Store the answer in the first place that takes it. Does not give up while the process lives.
+
+        Raises `StartOver` when the attempt was not reserved and somebody else's answer stands there: it is as good.
+        """
+        ledger, kind, pause = grip.ledger, Kind.RESULT, _AGAIN_S
+        await self._parts.step("keep")
+        while True:
+            try:
+                return await self._put(grip, document, ledger.first, kind)
+            except AlreadyExists:
+                if not reserved:
+                    raise StartOver from None
+                if kind is Kind.RESULT:  # sealed by a taker: we were very late
+                    kind = Kind.LATE
+                    continue
+                _log.error("%s: the place for a late result is taken", grip.view.name)
+            except StoreError as error:
+                _log.warning("new tokens cannot be stored yet: %s", error)
+            try:
+                await self._parts.step("journal")
+                return await self._put(grip, document, ledger.second, Kind.RESULT)
+            except StoreError as error:
+                _log.warning("new tokens cannot be stored in the second place either: %s", error)
+            await self._parts.clocks.sleep(self._parts.random.uniform(pause / 2, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def keep_doubt(self, grip: Grip, doubt: InDoubt) -> None:
+        """Keep an unreadable reply for a person. It is worth one try in each place."""
+        if doubt.raw is None:
+            return
+        view, claim = grip.view, grip.claim
+        record = Doubt(claim.of, claim.n, view.token, doubt.cause.value, doubt.raw)
+        await self._parts.step("doubt")
+        for place in (grip.ledger.first, grip.ledger.second):
+            try:
+                await place.create(grip.ledger.spot(view, claim.of, claim.n, Kind.RESULT), record)
+            except StoreError as error:
+                _log.warning("an unreadable reply cannot be stored: %s", error)
+            else:
+                return
+
+    def note(self, grip: Grip, memory: Memory, fate: Fate) -> None:
+        """Remember how the attempt stands."""
+        memory.fates[grip.claim.nonce] = fate
+        if grip.ledger.leases(grip.claim.n):
+            memory.fates[LEASE_NONCE] = fate
+
+    def _claim(self, view: View, attempts: Sequence[Attempt], memory: Memory, started: ClockReading) -> Claim:
+        return Claim(
+            of=view.of,
+            n=len(attempts),
+            token=view.token,
+            owner=self._parts.owner,
+            cluster=self._parts.cluster,
+            nonce=self._parts.random.nonce(),
+            started_at=started.wall,
+            fates=fates(attempts, memory.fates),
+        )
+
+    async def _write(self, grip: Grip) -> bool:
+        """Write the claim. The same write again is harmless, so it is repeated while the fence stands open."""
+        while True:
+            try:
+                return await grip.ledger.reserve(grip.view, grip.claim)
+            except StoreError as error:
+                elapsed = longest(grip.started, self._parts.clocks.read())
+                if not error.transient or grip.ledger.leases(grip.claim.n) or elapsed > self._parts.rules.fence_s / 2:
+                    raise
+            await self._parts.clocks.sleep(_AGAIN_S)
+
+    async def _stands(self, grip: Grip) -> bool:
+        """Look once more. No proof, as reads may be stale: it saves requests when the world has visibly moved."""
+        view, labels = grip.view, (await self._parts.store.describe(grip.view.name)).labels
+        mine = grip.ledger.leases(grip.claim.n) and labels.get(LEASE_LABEL) == view.of
+        if not mine:
+            spot = grip.ledger.spot(view, grip.claim.of, grip.claim.n, Kind.CLAIM)
+            mine = await grip.ledger.first.read(spot) == grip.claim
+        unchanged = labels.get(CURRENT) == view.version and labels.get(OWNER_LABEL) == view.labels.get(OWNER_LABEL)
+        return mine and unchanged and labels.get(REVOKING_LABEL) != view.version
+
+    async def _put(self, grip: Grip, document: OAuthDocument, place: Place, kind: Kind) -> Answer:
+        spot = grip.ledger.spot(grip.view, grip.claim.of, grip.claim.n, kind)
+        await place.create(spot, document)
+        return Answer(document, spot.id, stored=isinstance(place, StorePlace))
+
+
+def _open(last: Attempt, memory: Memory) -> bool:
+    """Whether another process may still fill the place of this attempt's result."""
+    return last.slot is None and last.answer is None and last.nonce not in memory.fates
+
+
+def _fate(outcome: Outcome) -> Fate:
+    match outcome:
+        case NotSent():
+            return Fate.NOT_SENT
+        case Accepted() | InDoubt():  # new tokens are in doubt until they are stored
+            return Fate.IN_DOUBT
+        case Rejected(rejection=Rejection.REAUTHORIZE):
+            return Fate.REFUSED
+    return Fate.REJECTED

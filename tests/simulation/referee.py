@@ -1,0 +1,199 @@
+"""Watches the whole world from outside, and says which promise was broken, or which exception explains a loss.
+
+Only the referee knows everything: when a request was really sent and processed, where its reply was stored first, who
+wrote which version. Replicas never see it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from tolstoy_operator.domain.publication import SETTLING_S
+from tolstoy_operator.domain.refresh import RefreshRules
+from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
+from tests.simulation.journal import SimulatedCluster
+from tests.simulation.loop import Loop, Process
+from tests.simulation.provider import Behaviour, RefreshToken, Request, SimulatedProvider
+from tests.simulation.store import SimulatedStore
+
+OPERATOR = "op"
+"""Names of replicas begin so; everybody else is a person or the consent application."""
+CUTOFF_S = 60.0
+"""A request ends this long before its claim may be taken over, so one sent later than this after its claim is late."""
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """Where a refresh token was durable first. `place`: a cluster's name, or "" for the store."""
+
+    time: float
+    place: str
+
+
+class Referee:
+    """Raises nothing while the world runs: it collects what it finds in `violations`."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        store: SimulatedStore,
+        provider: SimulatedProvider,
+        clusters: list[SimulatedCluster],
+        processes: list[Process],
+        rules: RefreshRules,
+        *,
+        forgiving_writer: bool,
+    ) -> None:
+        self.loop, self.store, self.provider, self.rules = loop, store, provider, rules
+        self.processes = {process.name: process for process in processes}
+        self.sole_writer = forgiving_writer
+        self.violations: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.stored: dict[str, list[Stored]] = {}
+        self.told: Counter[str] = Counter()
+        self._disturbed_at = -1e9
+        store.on_current = self.current_moved
+        store.on_version = self.version_written
+        provider.on_second_use = self.second_use
+        for cluster in clusters:
+            cluster.on_object = self.object_written
+            cluster.on_mirror = self.mirrored
+
+    # What is durable where.
+
+    def version_written(self, _version: str, value: str, actor: str) -> None:
+        self._note(value, "", actor)
+
+    def object_written(self, cluster: str, _key: str, payload: str) -> None:
+        self._note(payload, cluster, OPERATOR)
+
+    def _note(self, value: str, place: str, actor: str) -> None:
+        document: dict[str, Any] = json.loads(value)
+        token = document.get("refreshToken")
+        if isinstance(token, str) and actor.startswith(OPERATOR):
+            self.stored.setdefault(token, []).append(Stored(self.loop.now, place))
+
+    # Promise 1: one request for one expiry.
+
+    def second_use(self, token: RefreshToken, again: Request) -> None:
+        if self.provider.behaviour is Behaviour.FIXED:
+            return
+        for earlier in token.requests:
+            if earlier is again or earlier.issued is None:
+                continue
+            why = self._excuse(earlier, again)
+            self.counts[f"second use: {why or 'UNEXPLAINED'}"] += 1
+            if why is None:
+                self.violations.append(
+                    f"promise 1: {again.process} sent {token.text} again at {again.sent:.1f}, although {earlier.process}"
+                    f" had sent it at {earlier.sent:.1f} (claimed {earlier.claimed:.1f}) and got new tokens"
+                )
+
+    def _excuse(self, earlier: Request, again: Request) -> str | None:
+        """Which of the known gaps explains that `again` was sent."""
+        for request in (earlier, again):
+            if request.sent - request.claimed > CUTOFF_S:
+                return "(a) stopped between fence and send"
+        if earlier.processed is not None and earlier.processed - earlier.claimed > self.rules.ttl_s:
+            return "(b) processed after the claim had run out"
+        places = [stored.place for stored in self.stored.get(earlier.issued or "", []) if stored.time <= again.sent]
+        if "" in places:
+            return None
+        if again.cluster in places:
+            return None
+        if places:
+            waited = again.claimed - earlier.claimed >= self.rules.ttl_s
+            return "(c) result only in another cluster, cut off from the store" if waited else None
+        owner = self.processes[earlier.process]
+        if earlier.delivered is None or earlier.delivered > again.sent:
+            lost = owner.life != earlier.life or not owner.alive or again.sent - earlier.sent > 30.0
+            forgiving = self.provider.behaviour is Behaviour.GRACE and again.sent - earlier.sent > 30.0
+            return "response lost" if lost or forgiving or earlier.process == again.process else None
+        if owner.life != earlier.life or not owner.alive:
+            return "response lost: crash before it was durable"
+        if again.claimed - earlier.claimed >= self.rules.ttl_s - 1.0:
+            return "(c) result in nobody's reach: no store took it"
+        return None
+
+    # Promise 3: what somebody else wrote is never overwritten unread.
+
+    def current_moved(self, old: str | None, new: str, actor: str) -> None:
+        if not actor.startswith(OPERATOR):
+            self._disturbed_at = self.loop.now
+            return
+        if old is None:
+            return
+        before, after = self.store.document(old), self.store.document(new)
+        books = after.get("tolstoy", {})
+        if books.get("base") != old:
+            if not self.sole_writer:
+                self.violations.append(
+                    f"promise 3: {actor} replaced {old[:8]} by {new[:8]}, which was made from another"
+                )
+        elif before.get("note") != after.get("note"):
+            self.violations.append(f"promise 3: {actor} dropped the edit {before.get('note')!r}")
+
+    # Promise 6: publication is monotone.
+
+    def mirrored(self, cluster: str, old: str | None, new: str) -> None:
+        if old is None or self.loop.now - self._disturbed_at < SETTLING_S * 10:
+            return
+        version: str | None = old
+        for _ in range(20):
+            if version is None or version not in self.store.versions:
+                return
+            version = self.store.document(version).get("tolstoy", {}).get("base")
+            if version == new:
+                self.violations.append(f"promise 6: {cluster} published {new[:8]} after its successor {old[:8]}")
+                return
+
+    # Promise 4: a lost response is never told as the user's fault.
+
+    def reported(self, process: Process, ending: Ending) -> None:
+        if not isinstance(ending, Failed):
+            return
+        self.told[ending.problem.value] += 1
+        token = self._current_token()
+        if token is None or token.family.ended_by == "user":
+            return
+        if ending.problem is Problem.REAUTHORIZATION_REQUIRED and "refuses" in ending.cause:
+            spent = token.spent_by
+            if spent is not None and not self.stored.get(spent.issued or "") and not self._excepted(token):
+                self.violations.append(f"promise 4: {process.name} blamed the user for a lost response ({token.text})")
+
+    def _excepted(self, token: RefreshToken) -> bool:
+        return any(
+            request.sent - request.claimed > CUTOFF_S or (request.processed or 0.0) - request.claimed > self.rules.ttl_s
+            for request in token.requests
+        )
+
+    # At the end, when the weather has been fine for long enough.
+
+    def final(self, *, blocked: str) -> None:
+        """Promise 2: nothing that was durable is lost; and whatever can be alive, is."""
+        token = self._current_token()
+        if token is None:
+            return
+        family = token.family
+        if not family.alive:
+            self.counts[f"family ended: {family.ended_by}"] += 1
+            return
+        if blocked:
+            self.counts[f"not judged: {blocked}"] += 1
+            return
+        if token.spent_by is not None and self.stored.get(token.spent_by.issued or ""):
+            self.violations.append(f"promise 2: {token.spent_by.issued} was stored, yet {token.text} is current")
+        access = self.store.document(self.store.labels["AWSCURRENT"]).get("accessToken")
+        if isinstance(access, str) and not self.provider.lives(access) and token.spent_by is None:
+            self.violations.append(f"liveness: the access token is dead, and {token.text} could have been used")
+
+    def _current_token(self) -> RefreshToken | None:
+        document = self.store.document(self.store.labels["AWSCURRENT"])
+        return self.provider.refresh_tokens.get(document.get("refreshToken", ""))

@@ -1,0 +1,161 @@
+"""One replica of the operator: it refreshes when a token is due, and publishes what is current to its cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
+from tolstoy_operator.domain.publication import is_news
+from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
+from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Waiting
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.refresher import Refresher, Target
+from tests.simulation.journal import ClusterClient, Conflict
+from tests.simulation.loop import Future, Process
+from tests.simulation.network import Network
+from tests.simulation.provider import EndpointClient
+from tests.simulation.store import NAME, StoreClient
+from tolstoy_operator.stores.base import CURRENT
+
+_KNOWN_ANCESTORS = 6
+
+
+@dataclass(slots=True, kw_only=True)
+class Habits:
+    """How a replica is configured. `lead`: seconds before the expiry at which a refresh is due."""
+
+    traits: ProviderTraits
+    rules: RefreshRules
+    lead: float
+    exclusive: bool = False
+    sole_writer: bool = False
+
+
+@dataclass(slots=True)
+class FaultPoints:
+    """Kills a process right before a named step."""
+
+    probability: float = 0.0
+    kill: Callable[[Process], None] = lambda process: process.kill()
+    counted: dict[str, int] = field(default_factory=dict)
+
+
+class Draws:
+    """The `Random` of a replica, from the schedule's generator."""
+
+    def __init__(self, random: Random, process: Process) -> None:
+        self._random, self._process = random, process
+        self._drawn = 0
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def nonce(self) -> str:
+        self._drawn += 1
+        return f"{self._process.name}/{self._process.life}/{self._drawn}"
+
+
+class Replica:
+    """The main coroutine of a process, and what it is wired to."""
+
+    def __init__(
+        self,
+        process: Process,
+        store: StoreClient,
+        cluster: ClusterClient,
+        endpoint: EndpointClient,
+        network: Network,
+        habits: Habits,
+        faults: FaultPoints,
+        report: Callable[[Process, Ending], None],
+        refresher: Callable[[Parts], Refresher] = Refresher,
+    ) -> None:
+        self._process, self._store, self._cluster, self._endpoint = process, store, cluster, endpoint
+        self._random, self._habits, self._faults, self._report = network.random, habits, faults, report
+        self._last_step = ""
+        self._refresher = refresher(
+            Parts(
+                store=store,
+                journal=cluster,
+                clocks=process,
+                random=Draws(network.random, process),
+                owner=process.name,
+                cluster=process.cluster,
+                rules=habits.rules,
+                exclusive=habits.exclusive,
+                sole_writer=habits.sole_writer,
+                step=self._step,
+            )
+        )
+
+    async def main(self) -> None:
+        await self._process.sleep(20.0 * self._random.random())
+        failures = 0
+        while True:
+            ending = await self._refresher.run(self._target())
+            self._report(self._process, ending)
+            failures = failures + 1 if isinstance(ending, Failed) else 0
+            if isinstance(ending, Current | Journalled):
+                await self._publish(ending.version)
+            await self._process.sleep(self._pause(ending, failures))
+
+    def _target(self) -> Target:
+        return Target(name=NAME, traits=self._habits.traits, endpoint=self._endpoint, due=self._due)
+
+    def _due(self, _version: str, document: OAuthDocument) -> bool:
+        expires_at = document.expires_at
+        return expires_at is not None and self._process.read().wall >= expires_at - self._habits.lead
+
+    def _pause(self, ending: Ending, failures: int) -> float:
+        jitter = self._random.random()
+        match ending:
+            case Waiting():
+                return ending.seconds * (1.0 + 2.0 * jitter)
+            case Failed():
+                if ending.retry_after is not None:
+                    return ending.retry_after + jitter
+                return min(300.0, 4.0 * 2.0**failures) * (0.5 + jitter)
+            case MirrorOnly():
+                return 300.0 * (1.0 + jitter)
+            case Journalled():
+                return ending.retry_after
+        until_due = (ending.document.expires_at or 0.0) - self._habits.lead - self._process.read().wall
+        return max(1.0, until_due + 30.0 * jitter)
+
+    async def _publish(self, version: str) -> None:
+        """To the mirror, unless it shows something newer already."""
+        try:
+            mirror = await self._cluster.mirror()
+            await self._store.get(NAME, version_id=version, label=CURRENT)
+            ancestors = await self._ancestors(mirror.version)
+            age = self._process.loop.now - mirror.published_at
+            if is_news(version, published=mirror.version, ancestors=ancestors, published_for=age):
+                await self._cluster.publish(mirror.resource_version, version)
+        except (StoreError, Conflict):
+            return
+
+    async def _ancestors(self, version: str | None) -> list[str]:
+        found: list[str] = []
+        while version is not None and len(found) < _KNOWN_ANCESTORS:
+            try:
+                value = (await self._store.get(NAME, version_id=version, label=None)).value
+                books = OAuthDocument.parse(value).bookkeeping
+            except (StoreError, MalformedDocument):
+                return found
+            version = books.base if books is not None else None
+            if version is not None:
+                found.append(version)
+        return found
+
+    async def _step(self, name: str) -> None:
+        if name == "seal" or (name == "claim" and self._last_step != "seal"):
+            self._endpoint.started = self._process.loop.now
+        self._last_step = name
+        if self._random.random() < self._faults.probability:
+            self._faults.counted[name] = self._faults.counted.get(name, 0) + 1
+            process = self._process
+            process.loop.after(0.0, lambda: self._faults.kill(process))
+            await Future[None]()

@@ -1,0 +1,360 @@
+"""One schedule: a world drawn from a seed, what goes wrong in it, and the verdict of the referee."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
+from tolstoy_operator.services.refresh.endings import Ending
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.refresher import Refresher
+from tolstoy_operator.stores.base import CURRENT
+from tests.simulation.journal import ClusterClient, SimulatedCluster
+from tests.simulation.loop import EPOCH, Loop, Process
+from tests.simulation.network import Network, Weather
+from tests.simulation.provider import Behaviour, EndpointClient, Line, SimulatedProvider
+from tests.simulation.referee import OPERATOR, Referee
+from tests.simulation.replica import FaultPoints, Habits, Replica
+from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
+
+QUIET_S = 2400.0
+"""At the end nothing goes wrong for this long: longer than any wait of the protocol."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What one schedule gave. `counts` add up over schedules."""
+
+    seed: int
+    violations: list[str]
+    counts: Counter[str]
+    story: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything in one schedule."""
+
+    def __init__(self, seed: int, *, refresher: Callable[[Parts], Refresher] = Refresher, tell: bool = False) -> None:
+        self.seed, self.random, self.refresher = seed, Random(seed), refresher
+        self.loop = Loop()
+        self.story: list[str] | None = [] if tell else None
+        draw = self.random
+        self.behaviour = draw.choices(list(Behaviour), weights=[6, 2, 2, 1])[0]
+        self.lifetime = draw.choice([1800.0, 3600.0, 3600.0, 7200.0])
+        self.horizon = self.lifetime * draw.uniform(1.2, 3.2)
+        self.stormy = draw.random()
+        self.provider = SimulatedProvider(
+            self.loop,
+            self.behaviour,
+            lifetime=self.lifetime,
+            grace=draw.choice([60.0, 3600.0]),
+            old_dies=self.behaviour is not Behaviour.FIXED and draw.random() < 0.3,
+        )
+        self.rules = RefreshRules(shortest_shared_s=0.0, version_limit=10_000)
+        self.store = SimulatedStore(self.loop)
+        self.network = Network(self.loop, draw, Weather())
+        self.line = Line()
+        self.faults = FaultPoints(kill=self._kill)
+        self.clusters = [SimulatedCluster(self.loop, f"cluster{n}") for n in range(draw.choice([1, 1, 2, 3]))]
+        self.processes = self._processes()
+        self.habits = {process.name: self._habits(process) for process in self.processes}
+        self.referee = Referee(
+            self.loop,
+            self.store,
+            self.provider,
+            self.clusters,
+            self.processes,
+            self.rules,
+            forgiving_writer=any(habits.sole_writer for habits in self.habits.values()),
+        )
+        self.blocked = ""
+        self.notes = 0
+        if tell:
+            self._listen()
+
+    def run(self) -> Result:
+        self._first_consent()
+        self._plan_weather()
+        self._plan_people()
+        for process in self.processes:
+            self._start(process)
+        self.loop.run(self.horizon)
+        self._calm()
+        self.loop.run(self.horizon + QUIET_S + self.lifetime)
+        self.referee.final(blocked=self.blocked)
+        counts = self.referee.counts
+        counts["expiries served"] += sum(request.issued is not None for request in self.provider.requests)
+        counts["requests"] += len(self.provider.requests)
+        counts["crashes"] += sum(process.crashes for process in self.processes)
+        counts.update({f"crash before {step}": times for step, times in self.faults.counted.items()})
+        counts.update({f"told {problem}": times for problem, times in self.referee.told.items()})
+        return Result(self.seed, self.referee.violations, counts, self.story or [])
+
+    # The cast.
+
+    def _processes(self) -> list[Process]:
+        draw = self.random
+        count = max(len(self.clusters), draw.choice([2, 2, 3, 3, 4, 5, 8]))
+        skews = [draw.choice([0.0, 0.0, draw.uniform(-600.0, 600.0)]) for _ in range(count)]
+        return [
+            Process(self.loop, f"{OPERATOR}{n}", self.clusters[n % len(self.clusters)].name, skew=skews[n])
+            for n in range(count)
+        ]
+
+    def _habits(self, process: Process) -> Habits:
+        draw = self.random
+        if not hasattr(self, "_mode"):
+            self._traits = self._draw_traits()
+            self._mode = draw.choices(["shared", "exclusive", "rivals", "mixed"], weights=[6, 2, 1, 1])[0]
+            self._sole = self._mode == "exclusive" and draw.random() < 0.3
+        first = process.cluster == self.clusters[0].name
+        exclusive = {
+            "shared": False,
+            "exclusive": first,
+            "rivals": True,
+            "mixed": first and draw.random() < 0.5,
+        }[self._mode]
+        return Habits(
+            traits=self._traits,
+            rules=self.rules,
+            lead=min(300.0, self.lifetime / 3) + draw.uniform(0.0, 5.0),
+            exclusive=exclusive,
+            sole_writer=self._sole and exclusive,
+        )
+
+    def _draw_traits(self) -> ProviderTraits:
+        fate = OldAccessToken.DIES if self.provider.old_dies else OldAccessToken.SURVIVES
+        if self.random.random() < 0.3:
+            return ProviderTraits(lifetime_s=self.lifetime)
+        known = {
+            Behaviour.STRICT: ProviderTraits(Rotation.ROTATES, 0.0, fate),
+            Behaviour.GRACE: ProviderTraits(Rotation.ROTATES, self.provider.grace, fate),
+            Behaviour.LENIENT: ProviderTraits(Rotation.ROTATES, 0.0, fate),
+            Behaviour.FIXED: ProviderTraits(Rotation.NONE),
+        }[self.behaviour]
+        return replace(known, lifetime_s=self.lifetime)
+
+    def _start(self, process: Process) -> None:
+        cluster = next(cluster for cluster in self.clusters if cluster.name == process.cluster)
+        replica = Replica(
+            process,
+            StoreClient(self.store, self.network, process),
+            ClusterClient(cluster, self.network, process),
+            EndpointClient(self.provider, self.network, process, self.line, self.rules),
+            self.network,
+            self.habits[process.name],
+            self.faults,
+            self._reported,
+            self.refresher,
+        )
+        process.start(replica.main())
+
+    def _kill(self, process: Process) -> None:
+        if not process.alive:
+            return
+        self._tell(f"{process.name} is killed")
+        process.kill()
+        self.loop.after(self.random.choice([1.0, 5.0, 60.0, 300.0]), lambda: process.alive or self._start(process))
+
+    def _reported(self, process: Process, ending: Ending) -> None:
+        self.referee.reported(process, ending)
+        if self.story is not None:
+            self._tell(f"{process.name} ends its pass: {_short(ending)}")
+
+    # What goes wrong.
+
+    def _plan_weather(self) -> None:
+        draw, weather, line = self.random, self.network.weather, self.line
+        if self.stormy < 0.1:
+            return
+        weather.faults = draw.choice([0.0, 0.02, 0.1, 0.25])
+        weather.lag = draw.choice([0.0, 0.0, 2.0, 30.0, 300.0])
+        self.faults.probability = draw.choice([0.0, 0.02, 0.1])
+        line.unreachable = draw.choice([0.0, 0.1, 0.3])
+        line.lost = draw.choice([0.0, 0.0, 0.1, 0.4])
+        line.slow = draw.choice([0.0, 0.0, 0.1])
+        line.unreadable = draw.choice([0.0, 0.0, 0.05])
+        line.failing = draw.choice([0.0, 0.0, 0.2])
+        line.stopped_before_send = draw.choice([0.0, 0.0, 0.0, 0.1])
+        for _ in range(draw.choice([0, 0, 1, 3])):
+            self._near_expiry(lambda: self._cut(draw.choice(self.clusters).name))
+        for _ in range(draw.choice([0, 1, 3, 6])):
+            self._near_expiry(lambda: self._kill(draw.choice(self.processes)))
+        for _ in range(draw.choice([0, 0, 1, 3])):
+            self._near_expiry(self._stop_somebody)
+
+    def _near_expiry(self, action: Callable[[], None]) -> None:
+        """At a moment when something is going on, more often than not."""
+        draw = self.random
+        period = self.lifetime - 300.0
+        cycle = draw.randrange(max(1, int(self.horizon // period) + 1))
+        moment = cycle * period + draw.choice([draw.uniform(-5.0, 15.0), draw.uniform(0.0, 200.0)])
+        if draw.random() < 0.2:
+            moment = draw.uniform(0.0, self.horizon)
+        self.loop.at(min(max(moment, 0.0), self.horizon), action)
+
+    def _cut(self, cluster: str) -> None:
+        draw = self.random
+        services = draw.choice([[SERVICE], [f"api {cluster}"], [SERVICE, f"api {cluster}"]])
+        until = self.loop.now + draw.choice([20.0, 100.0, 600.0, 1500.0])
+        for service in services:
+            self.network.weather.cut_off[cluster, service] = until
+        self._tell(f"{cluster} is cut off from {', '.join(services)} until {until:.0f}")
+
+    def _stop_somebody(self) -> None:
+        draw = self.random
+        process = draw.choice(self.processes)
+        seconds = draw.choice([5.0, 30.0, 130.0, 400.0])
+        frozen = draw.choice([(), ("monotonic",), ("monotonic", "boottime")])
+        self._tell(f"{process.name} stops for {seconds:.0f} s, clocks that stand still: {', '.join(frozen) or 'none'}")
+        process.stop(seconds, *frozen)
+        if draw.random() < 0.3:
+            process.set_wall_clock(draw.uniform(-400.0, 400.0))
+
+    def _calm(self) -> None:
+        """From here on everything works, and whoever is down comes back."""
+        self.network.weather.faults = self.network.weather.lag = 0.0
+        self.network.weather.cut_off.clear()
+        self.faults.probability = 0.0
+        for name in ("unreachable", "lost", "slow", "unreadable", "failing", "stopped_before_send"):
+            setattr(self.line, name, 0.0)
+        self._tell("from here on the weather is fine")
+
+    # What people do.
+
+    def _plan_people(self) -> None:
+        draw = self.random
+        if self.stormy < 0.2:
+            return
+        actions = [self._consent, self._edit, self._edit, self._stale_edit, self._move_back, self._user_revokes]
+        for _ in range(draw.choice([0, 0, 1, 1, 2, 3])):
+            self._near_expiry(draw.choice(actions))
+        if draw.random() < 0.1:
+            self._near_expiry(lambda: self.store.prune(2.5 * self.lifetime))
+        if draw.random() < 0.05:
+            self._near_expiry(self._break_client)
+
+    def _first_consent(self) -> None:
+        refresh, access = self.provider.consent()
+        self._write(self._fresh(refresh, access), "consent")
+
+    def _fresh(self, refresh: str, access: str) -> dict[str, object]:
+        self.notes += 1
+        return {
+            "accessToken": access,
+            "refreshToken": refresh,
+            "expiresAt": round((EPOCH + self.loop.now + self.lifetime) * 1000),
+            "tokenEndpoint": "https://provider.example/token",
+            "clientId": "client",
+            "clientSecret": "secret",
+            "note": self.notes,
+        }
+
+    def _write(self, document: dict[str, object], who: str) -> None:
+        version = str(uuid.UUID(int=self.random.getrandbits(128)))
+        self._tell(f"{who} writes {version[:8]} with {document.get('refreshToken')}")
+        self.store.put(who, json.dumps(document), version, [CURRENT])
+
+    def _consent(self) -> None:
+        refresh, access = self.provider.consent()
+        self._write(self._fresh(refresh, access), "consent")
+
+    def _edit(self) -> None:
+        """Somebody changes one member in the console; some tools drop what they do not know."""
+        document = dict(self.store.document(self.store.labels[CURRENT]))
+        self.notes += 1
+        document["note"] = self.notes
+        if self.random.random() < 0.4:
+            document.pop("tolstoy", None)
+        self._write(document, "console")
+
+    def _stale_edit(self) -> None:
+        """The console was open for a while, and saves what it had read."""
+        version = self.store.labels[CURRENT]
+        document = dict(self.store.document(version))
+        self.notes += 1
+        document["note"] = self.notes
+        if self.random.random() < 0.4:
+            document.pop("tolstoy", None)
+        delay = self.random.choice([3.0, 40.0, 200.0])
+        self.loop.after(delay, lambda: self._write(document, "console"))
+
+    def _move_back(self) -> None:
+        old = self.store.labels.get("AWSPREVIOUS")
+        current = self.store.labels[CURRENT]
+        if old is None or "refreshToken" not in self.store.document(old):
+            return
+        self._tell(f"console moves AWSCURRENT from {current[:8]} back to {old[:8]}")
+        self.blocked = "moved back by hand"
+        self.store.move("console", CURRENT, current, old)
+
+    def _user_revokes(self) -> None:
+        document = self.store.document(self.store.labels[CURRENT])
+        token = self.provider.refresh_tokens.get(str(document.get("refreshToken", "")))
+        if token is not None:
+            self._tell(f"the user revokes {token.family.name}")
+            self.provider.end(token.family, "user")
+
+    def _break_client(self) -> None:
+        self.provider.broken_until = self.loop.now + 200.0
+
+    # The story.
+
+    def _tell(self, text: str) -> None:
+        if self.story is not None:
+            self.story.append(f"{self.loop.now:10.2f}  {text}")
+
+    def _listen(self) -> None:
+        referee = self.referee
+
+        def current(old: str | None, new: str, actor: str) -> None:
+            token = self.store.document(new).get("refreshToken")
+            self._tell(f"{actor}: AWSCURRENT {(old or '-')[:8]} -> {new[:8]} ({token})")
+            referee.current_moved(old, new, actor)
+
+        def version(version: str, value: str, actor: str) -> None:
+            document = json.loads(value)
+            books = document.get("tolstoy") or {}
+            kind = books.get("kind", "document")
+            self._tell(
+                f"{actor}: writes {kind} {version[:8]} of {str(books.get('of'))[:8]} n={books.get('n')}"
+                f" token={document.get('refreshToken', '')} base={str(books.get('base'))[:8]}"
+            )
+            referee.version_written(version, value, actor)
+
+        def entry(cluster: str, key: str, payload: str) -> None:
+            books = json.loads(payload).get("tolstoy") or {}
+            self._tell(f"{cluster} journal: {key[:15]} of {str(books.get('of'))[:8]} n={books.get('n')}")
+            referee.object_written(cluster, key, payload)
+
+        def mirrored(cluster: str, old: str | None, new: str) -> None:
+            self._tell(f"{cluster} publishes {new[:8]} after {(old or '-')[:8]}")
+            referee.mirrored(cluster, old, new)
+
+        self.store.on_current, self.store.on_version = current, version
+        for cluster in self.clusters:
+            cluster.on_object, cluster.on_mirror = entry, mirrored
+        process = self.provider.process
+
+        def request(request):  # type: ignore[no-untyped-def]
+            answer = process(request)
+            self._tell(
+                f"provider: {request.token} from {request.process} -> {answer if isinstance(answer, str) else answer[0]}"
+            )
+            return answer
+
+        self.provider.process = request  # type: ignore[method-assign]
+
+
+def _short(ending: Ending) -> str:
+    fields = {name: getattr(ending, name) for name in ending.__dataclass_fields__ if name != "document"}
+    return f"{type(ending).__name__} " + ", ".join(f"{name}={str(value)[:60]}" for name, value in fields.items())
+
+
+def run(seed: int, *, refresher: Callable[[Parts], Refresher] = Refresher, tell: bool = False) -> Result:
+    return World(seed, refresher=refresher, tell=tell).run()
