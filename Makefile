@@ -26,6 +26,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 requirements: venv ## Pin the dependencies anew (hashes, no registry named)
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate -c requirements/dev.txt - -o requirements/build.txt
 
 lint: venv ## ruff, mypy (strict), import contract
 	$(BIN)/ruff check .
