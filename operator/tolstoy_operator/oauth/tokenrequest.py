@@ -96,9 +96,9 @@ class TokenRequest:
 
 
 def token_wire(request: TokenRequest, endpoint: Endpoint, now: float) -> Wire:
-    """The request as it goes out, to an endpoint that passed the policy. `now`: Unix seconds on the provider's clock.
+    """The request as it goes out to an endpoint that passed the policy. `now`: Unix seconds on the provider's clock.
 
-    Raises `UnusableKey`, `UnusableClient`, `UnsendableHeader`, and UnicodeEncodeError for text that no encoding carries.
+    Raises `UnusableKey`, `UnusableClient`, `UnsendableHeader`, UnicodeEncodeError (text that no encoding carries).
     """
     proof = Proof() if request.client is None else prove(request.client, request.endpoint, now)
     fields = {name: SecretValue(value) for name, value in request.extra.items()}

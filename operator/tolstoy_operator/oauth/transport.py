@@ -59,14 +59,17 @@ class _Progress:
     """How far one request got. `sent`: the first byte may have left."""
 
     before_send: BeforeSend | None
-    stage: NotSentCause = NotSentCause.DNS
+    stage: NotSentCause = NotSentCause.REQUEST
     sent: bool = False
     status: int | None = None
     body: bytearray = field(default_factory=bytearray)
+    stream: Any = None
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Told by the HTTP library at each step; raising here ends the request before the step."""
-        if event.endswith("start_tls.started"):
+        if event.endswith("connect_tcp.complete"):
+            self.stream = info["return_value"]
+        elif event.endswith("start_tls.started"):
             self.stage = NotSentCause.TLS
         elif event.endswith("send_request_headers.started") and not _to_proxy(info):
             await self._pass_fence()
@@ -79,6 +82,11 @@ class _Progress:
             except Exception as error:
                 raise _Fence(type(error).__name__) from None
         self.sent = True
+
+    async def close(self) -> None:
+        """Close the connection: the HTTP library forgets it when a handshake is cancelled."""
+        if self.stream is not None:
+            await self.stream.aclose()
 
     def failed(self, cause: DoubtCause, not_sent: NotSent) -> NotSent | InDoubt:
         """What a failure now means."""
@@ -125,10 +133,11 @@ class Transport:
 
     async def _send(self, wire: Wire, progress: _Progress) -> WireOutcome:
         endpoint = wire.endpoint
+        progress.stage = NotSentCause.PROXY
         proxy = self._proxies.for_endpoint(endpoint, self._tls)
         if proxy is not None:
-            progress.stage = NotSentCause.PROXY
             return await self._exchange(wire, endpoint.origin, proxy, progress)
+        progress.stage = NotSentCause.DNS
         try:
             found = await self._resolve(endpoint.host, endpoint.port)
         except OSError as error:
@@ -166,12 +175,15 @@ class Transport:
         async with httpx.AsyncHTTPTransport(
             verify=self._tls, trust_env=False, http1=True, http2=False, limits=_LIMITS, proxy=proxy
         ) as transport:
-            response = await transport.handle_async_request(request)
-            progress.status = response.status_code
             try:
-                await _read(response, progress.body)
+                response = await transport.handle_async_request(request)
+                progress.status = response.status_code
+                try:
+                    await _read(response, progress.body)
+                finally:
+                    await response.aclose()
             finally:
-                await response.aclose()
+                await progress.close()
         headers = lowered(response.headers)
         return WireReply(response.status_code, headers, _decoded(bytes(progress.body), headers))
 
