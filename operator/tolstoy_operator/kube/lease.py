@@ -22,13 +22,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from tolstoy_operator.kube.errors import Conflict, KubeError
+from tolstoy_operator.kube.errors import Conflict
 
 _log = logging.getLogger(__name__)
 
 Lease = dict[str, Any]
+_T = TypeVar("_T")
 _LONGEST_DURATION = 60.0
 _SHORTEST_PAUSE = 0.05
 
@@ -51,7 +52,7 @@ class LeaseApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """Seconds. `retry`: pause between attempts, and how long one may take. A takeover needs `duration` plus `retry`."""
+    """Seconds. `retry`: between attempts, and the longest wait for an answer. A takeover needs `duration` + `retry`."""
 
     duration: float = 10.0
     renew_deadline: float = 7.0
@@ -143,28 +144,24 @@ class LeaseElector:
     async def release(self) -> None:
         """Stop acting and give the Lease up, so that another replica need not wait. Call it after the last act.
 
-        Takes at most a few retry periods and raises nothing: what is not given up expires.
+        Takes two retry periods at most and raises nothing: what is not given up expires.
         """
         self._released = True
         self._stop("it is released")
-        async with self._attempting:
-            for _ in range(2):  # the second for a renewal that was cut short and took effect all the same
-                try:
-                    async with asyncio.timeout(self._timing.retry):
-                        if await self._give_up():
-                            return
-                except (KubeError, OSError, TimeoutError) as error:
-                    _log.info("cannot release the lease %s, it will expire: %s", self._name, error)
+        try:
+            async with asyncio.timeout(2 * self._timing.retry), self._attempting:
+                if not await self._give_up():
+                    await self._give_up()  # a renewal that was cut short took effect after all
+        except Exception as error:
+            _log.info("cannot release the lease %s, it will expire: %s", self._name, error)
 
     async def _attempt(self) -> None:
         """One try to renew or to acquire; whatever goes wrong is a failed try."""
         if self._released:
             return
-        limit = self._timing.retry
-        if self._leading.is_set():
-            limit = min(limit, max(0.0, self._lead_until - self._clock()))
+        left = max(0.0, self._lead_until - self._clock()) if self._leading.is_set() else None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(left):
                 await self._renew_or_acquire()
         except Exception as error:
             self._held = None  # what the server has now is unknown: read before the next write
@@ -176,12 +173,16 @@ class LeaseElector:
         if self._held is not None:
             await self._write(self._held)
             return
-        lease = await self._api.get()
+        lease = await self._answer(self._api.get())
         mine = lease is not None and _holder(lease) == self.identity
         if not mine:
             self._stop("somebody else holds it")
         if mine or self._is_free(lease):
             await self._write(lease)
+
+    async def _answer(self, request: Awaitable[_T]) -> _T:
+        async with asyncio.timeout(self._timing.retry):
+            return await request
 
     def _is_free(self, lease: Lease | None) -> bool:
         """Whether a Lease of somebody else may be taken: given up, or unchanged for its duration while we watched."""
@@ -203,7 +204,7 @@ class LeaseElector:
         """Put our name and the time on it. Success makes or keeps us leader, counted from before the request."""
         sent = self._clock()
         body = self._body(lease)
-        stored = await (self._api.create(body) if lease is None else self._api.replace(body))
+        stored = await self._answer(self._api.create(body) if lease is None else self._api.replace(body))
         self._held = stored
         self._seen = str(stored["metadata"]["resourceVersion"])
         self._seen_at = self._clock()
@@ -230,14 +231,14 @@ class LeaseElector:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     async def _give_up(self) -> bool:
-        lease = self._held or await self._api.get()
+        lease = self._held or await self._answer(self._api.get())
         self._held = None
         if lease is None or _holder(lease) != self.identity:
             return True
         body = self._body(lease)
         body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._api.replace(body)
+            await self._answer(self._api.replace(body))
         except Conflict:
             return False
         _log.info("lease %s: released", self._name)
