@@ -4,10 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
-export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit lint format bench requirements clean
+.PHONY: help venv parts demo test unit lint format bench requirements clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +37,22 @@ format: venv ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
+parts: venv ## The control plane and Helm, built once and cached outside the tree
+	@$(BIN)/python -m dev.controlplane build --helm
+
+demo: venv parts ## The product among real parts, told as a story; stays up on a terminal until Ctrl-C
+	@$(BIN)/python -m dev.demo
+
 unit: venv ## Unit tests only: seconds
 	$(BIN)/pytest -q -n 2 tests/unit
+
+test: venv parts lint ## Everything: lint, unit, component and integration tests, coverage of the rules
+	$(BIN)/pytest -n 2 --cov --cov-report= tests/unit tests/component tests/simulation
+	$(BIN)/coverage report --include='*/domain/*,*/services/*' --fail-under=95 --skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile tests/integration
+
+bench: venv parts ## The figures of docs/performance.md (about half an hour)
+	@$(BIN)/python -m bench
 
 clean: ## Remove what was built in the tree
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
