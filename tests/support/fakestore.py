@@ -121,6 +121,10 @@ class FakeStore:
         self._gates[operation] = asyncio.Event()
         return self._gates[operation]
 
+    def hold_no_more(self, operation: str) -> None:
+        """Let further calls pass. Those that wait go on waiting for their event."""
+        del self._gates[operation]
+
     def lag(self, name: str, version_id: str) -> None:
         """Reads of the current version show `version_id`, until `heal`: eventual consistency."""
         self._lagging[name] = version_id

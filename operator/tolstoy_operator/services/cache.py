@@ -122,7 +122,7 @@ class VersionCache:
         """Take in that a version is current now (None: no version is). Returns whether that is news."""
         if version_id is not None and self._known.get(name) == version_id:
             entry = self._entries.get(name)
-            if entry is not None and entry.valid:
+            if entry is not None:
                 self._entries[name] = replace(entry, confirmed_at=self._clock(), read_at=self._wall())
             return False
         if version_id is not None and self._superseded(name, version_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -145,6 +146,16 @@ def test_the_size_limit_is_that_of_the_api_server() -> None:
     assert problem({"accessToken": "é" * 30_000}, {"template": {"k": "${accessToken}" * 20}}).reason is (
         Reason.TARGET_TOO_LARGE
     )
+
+
+def test_a_template_that_would_grow_without_end_takes_little_memory() -> None:
+    hungry = {"template": {"k": "${accessToken|json}" * 1000}}
+    tracemalloc.start()
+    try:
+        assert problem({"accessToken": "x" * 65_000}, hungry).reason is Reason.TARGET_TOO_LARGE
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_DATA_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_empty_value_fits_when_the_room_is_used_up() -> None:

@@ -47,6 +47,8 @@ def render(text: str, *, limit: int = 1000) -> str:
         ("a$${b}c${n}", "a${b}c5"),
         ("${n}$${n}", "5${n}"),
         ("}{|", "}{|"),
+        ("${n}$", "5$"),
+        ("$${n}$", "${n}$"),
     ],
 )
 def test_what_a_template_becomes(text: str, expected: str) -> None:
