@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -13,17 +12,9 @@ import pytest
 from dev.controlplane import ControlPlane
 from dev.helmcli import NAMESPACE, RELEASE, Helm
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
+from tests.support.waiting import wait_until
 
 _numbers = itertools.count()
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Ask every 50 ms until it is so; fail with `what` when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not in {seconds:.0f} s: {what}")
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE
-from tests.integration.helm.conftest import Installed, Team, new_team, wait_until
+from tests.integration.helm.conftest import Installed, Team, new_team
 from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -21,8 +24,19 @@ LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 SECRETS = f"{CORE}/namespaces/{{}}/secrets"
 
 
-def secret(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"accessToken": "dGVzdA=="}}
+MANAGED = {"labels": {"tolstoy.dev/managed": "true"}}
+INVITING = {"annotations": {"tolstoy.dev/allow-merge": "github"}}
+
+
+def secret(name: str, metadata: dict[str, Any] | None = None, **members: object) -> dict[str, Any]:
+    meta = {"name": name, **(MANAGED if metadata is None else metadata)}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"accessToken": "dGVzdA=="}, **members}
+
+
+def owned_by(credential: dict[str, Any], *, controller: bool = True) -> dict[str, Any]:
+    """Metadata that makes a ToolCredential the owner."""
+    owner = {"name": credential["metadata"]["name"], "uid": credential["metadata"]["uid"], "controller": controller}
+    return {"ownerReferences": [{"apiVersion": "tolstoy.dev/v1", "kind": "ToolCredential", **owner}]}
 
 
 def lease(name: str) -> dict[str, Any]:
@@ -101,19 +115,8 @@ class TestWhatItDoes:
         assert operator.delete(f"{secrets}/github").ok
 
     def test_it_owns_secrets_without_blocking_anybody(self, operator: KubeApi, team: Team, bound: str) -> None:
-        owner = operator.get(bound).body["metadata"]
-        owned = secret("github")
-        owned["metadata"]["ownerReferences"] = [
-            {
-                "apiVersion": "tolstoy.dev/v1",
-                "kind": "ToolCredential",
-                "name": owner["name"],
-                "uid": owner["uid"],
-                "controller": True,
-            }
-        ]
-        secrets = SECRETS.format(team.namespace)
-        assert operator.post(secrets, owned).status == 201
+        owned = secret("github", MANAGED | owned_by(operator.get(bound).body))
+        assert operator.post(SECRETS.format(team.namespace), owned).status == 201
 
     def test_it_tells_what_happened(self, operator: KubeApi, team: Team) -> None:
         event = {
@@ -235,12 +238,87 @@ def test_it_has_no_right_that_makes_more_of_them(operator: KubeApi, verb: str, g
     assert answer.body["status"]["allowed"] is False
 
 
+class TestWhatAStolenTokenCannotDoToSecrets:
+    """RBAC lets the operator write any Secret; a policy keeps it to its own."""
+
+    @pytest.fixture
+    def secrets(self, team: Team) -> str:
+        return SECRETS.format(team.namespace)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            secret("x", {}),
+            secret("x", {"labels": {"tolstoy.dev/managed": "merged"}}),
+            secret("x", INVITING),
+            secret("x", MANAGED, type="bootstrap.kubernetes.io/token"),
+            secret(
+                "x",
+                MANAGED | {"annotations": {"kubernetes.io/service-account.name": "default"}},
+                type="kubernetes.io/service-account-token",
+            ),
+        ],
+        ids=["unmarked", "merged", "inviting", "bootstrap token", "service account token"],
+    )
+    def test_create(self, operator: KubeApi, secrets: str, body: dict[str, Any]) -> None:
+        answer = operator.post(secrets, body)
+        assert answer.status == 403, answer
+        assert "the operator creates only Secrets with the label tolstoy.dev/managed=true" in answer.message
+
+    def test_touch_those_of_others(self, operator: KubeApi, team: Team, secrets: str) -> None:
+        assert team.developer.post(secrets, secret("theirs", {"labels": {"app": "web"}})).ok
+        path = f"{secrets}/theirs"
+        for answer in (
+            operator.patch(path, {"data": {"accessToken": "eA=="}}),
+            operator.patch(path, {"metadata": MANAGED}),
+            operator.patch(path, {"metadata": INVITING}),
+            operator.patch(f"{path}?fieldManager=tolstoy-1&force=true", secret("theirs"), APPLY_PATCH),
+            operator.delete(path),
+        ):
+            assert answer.status == 403, answer
+            assert "the operator writes only Secrets that are its own or that invite it" in answer.message
+
+    def test_take_one_for_its_own_that_a_credential_merely_owns(
+        self, operator: KubeApi, team: Team, secrets: str, bound: str
+    ) -> None:
+        body = team.developer.get(bound).body
+        assert team.developer.post(secrets, secret("theirs", owned_by(body, controller=False))).ok
+        assert operator.patch(f"{secrets}/theirs", {"data": {}}).status == 403
+
+    @pytest.mark.parametrize(
+        ("metadata", "deleted"),
+        [(MANAGED, True), (INVITING, False), ({"labels": {"tolstoy.dev/managed": "merged"}}, False)],
+        ids=["managed", "inviting", "merged"],
+    )
+    def test_but_it_can_write_what_is_meant_for_it(
+        self, operator: KubeApi, team: Team, secrets: str, metadata: dict[str, Any], deleted: bool
+    ) -> None:
+        assert team.developer.post(secrets, secret("ours", metadata)).ok
+        assert operator.patch(f"{secrets}/ours", {"data": {"accessToken": "eA=="}}).ok
+        assert operator.delete(f"{secrets}/ours").ok is deleted
+
+    def test_and_its_own_when_the_label_was_taken_off(
+        self, operator: KubeApi, team: Team, secrets: str, bound: str
+    ) -> None:
+        assert team.developer.post(secrets, secret("ours", owned_by(team.developer.get(bound).body))).ok
+        assert operator.patch(f"{secrets}/ours", {"metadata": MANAGED}).ok
+        assert operator.delete(f"{secrets}/ours").ok
+
+    def test_others_are_not_held_to_it(self, team: Team, secrets: str) -> None:
+        assert team.developer.post(secrets, secret("theirs", {})).ok
+        assert team.developer.patch(f"{secrets}/theirs", {"data": {}}).ok
+        assert team.developer.delete(f"{secrets}/theirs").ok
+
+
+HOOK = f"{RELEASE}-release-finalizers"
+
+
 @pytest.fixture(scope="module")
 def hook(installed: Installed) -> Iterator[KubeApi]:
     """The identity that the uninstall hook brings along."""
     manifests = installed.helm.run("get", "hooks", RELEASE, "--namespace", NAMESPACE).stdout
     installed.plane.kubectl("apply", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
-    with installed.admin.as_service_account(f"{RELEASE}-release-finalizers", NAMESPACE) as hook:
+    with installed.admin.as_service_account(HOOK, NAMESPACE) as hook:
         wait_until(lambda: hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok, "the hook's role is in force")
         yield hook
     installed.plane.kubectl("delete", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
@@ -249,11 +327,21 @@ def hook(installed: Installed) -> Iterator[KubeApi]:
 class TestTheUninstallHook:
     """The hook's identity takes finalizers off, and that is all."""
 
-    def test_it_takes_the_finalizer_off(self, hook: KubeApi, team: Team, bound: str) -> None:
-        assert team.developer.patch(bound, {"metadata": {"finalizers": ["tolstoy.dev/revoke"]}}).ok
-        assert hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok
-        assert hook.patch(bound, {"metadata": {"finalizers": None}}).ok
-        assert "finalizers" not in team.developer.get(bound).body["metadata"]
+    def test_the_command_takes_our_finalizer_off_and_leaves_others(
+        self, hook: KubeApi, installed: Installed, team: Team, bound: str
+    ) -> None:
+        assert hook
+        finalizers = ["example.com/theirs", "tolstoy.dev/revoke"]
+        assert team.developer.patch(bound, {"metadata": {"finalizers": finalizers}}).ok
+        kubeconfig = installed.plane.kubeconfig_for(HOOK, NAMESPACE)
+        subprocess.run(
+            [sys.executable, "-m", "tolstoy_operator", "release-finalizers"],
+            env={"KUBECONFIG": str(kubeconfig), "AWS_REGION": "eu-west-1", "USER": "tolstoy", "HOME": "/nonexistent"},
+            check=True,
+            timeout=60,
+        )
+        assert team.developer.get(bound).body["metadata"]["finalizers"] == ["example.com/theirs"]
+        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
 
     @pytest.mark.parametrize(
         ("method", "path"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.helm.conftest import Installed, wait_until
+from tests.integration.helm.conftest import Installed
 from tests.support.kubeapi import APPLY_PATCH, Answer, KubeApi
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
