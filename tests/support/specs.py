@@ -49,7 +49,8 @@ def _cross_problem(target: Mapping[str, Any]) -> bool:
     kind, keys, template = target.get("type", "Opaque"), set(target.get("keys", [])), set(target.get("template", {}))
     if keys & template:
         return True
-    if (keys or template) and not any(needed <= keys | template for needed in _NEEDED_KEYS.get(kind, [set()])):
+    chosen = target.keys() & {"keys", "template"}
+    if chosen and not any(needed <= keys | template for needed in _NEEDED_KEYS.get(kind, [set()])):
         return True
     foreign = bool(target.get("labels") or target.get("annotations") or kind != "Opaque")
     return target.get("creationPolicy") == "Merge" and (foreign or target.get("deletionPolicy") == "Retain")

@@ -40,9 +40,7 @@ def old(served: ControlPlane, admin: KubeApi, namespace: str) -> str:
     """The path of an object that broke no rule when it was stored, and breaks some now."""
 
     def install(*, ruled: bool) -> None:
-        text = yaml.safe_dump(earlier(ruled=ruled))
-        served.kubectl("apply", "--server-side", "--filename=-", stdin=text)
-        served.kubectl("wait", "--for=condition=Established", "--filename=-", "--timeout=30s", stdin=text)
+        served.kubectl("apply", "--server-side", "--filename=-", stdin=yaml.safe_dump(earlier(ruled=ruled)))
 
     path = f"/apis/{GROUP}/v1/namespaces/{namespace}/{PLURAL}"
     body = {"apiVersion": f"{GROUP}/v1", "kind": KIND, "metadata": {"name": "old"}, "spec": OLD_SPEC}
