@@ -260,6 +260,16 @@ async def test_release_tries_again_when_an_older_write_of_ours_comes_between() -
 
 
 @virtual
+async def test_a_lease_won_during_release_is_given_back_unused() -> None:
+    async with replicas("a") as (server, [a]):
+        a.link.fault = lambda: (0.0, "", 1.0)
+        await asyncio.sleep(1.5)  # it has read that there is no Lease, and is creating one
+        await a.elector.release()
+        assert a.changes == []
+        assert server.spec["holderIdentity"] == ""
+
+
+@virtual
 async def test_release_gives_up_in_time_when_the_server_hangs() -> None:
     async with replicas("a") as (_, [a]):
         await asyncio.sleep(3)
