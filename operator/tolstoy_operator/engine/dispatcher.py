@@ -64,6 +64,12 @@ class Dispatcher:
         self._on_gone = on_gone
         self._failures: Counter[Key] = Counter()
         self._leading = False
+        self.last_finished = time.monotonic()
+        """Monotonic seconds at which a worker last finished something."""
+
+    def failures(self, key: Key) -> int:
+        """How often in a row the credential did not end well."""
+        return self._failures.get(key, 0)
 
     def observe_credential(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A ToolCredential was seen, or seen to go."""
@@ -140,7 +146,8 @@ class Dispatcher:
             self._queue.done(key)
         if self._inventory.credential(key) is not None and pause is not None:
             self._queue.schedule(key, pause)
-        self._on_sync(outcome, time.monotonic() - started)
+        self.last_finished = time.monotonic()
+        self._on_sync(outcome, self.last_finished - started)
 
     async def _try(self, key: Key) -> tuple[str, float | None]:
         try:

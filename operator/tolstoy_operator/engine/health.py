@@ -1,0 +1,120 @@
+"""Whether this process does its work, and what it has to say to those who ask.
+
+Alive: the loop answers (it is what answers), work that is due gets done, and lists are tried. Ready: the inventory is
+filled. Neither asks the API server or the store, so an outage of theirs restarts nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from tolstoy_operator.api.v1 import ConditionType
+from tolstoy_operator.domain.status import condition, reason_of
+from tolstoy_operator.engine.dispatcher import Dispatcher
+from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.upstream import UpstreamHealth
+from tolstoy_operator.engine.workqueue import WorkQueue
+from tolstoy_operator.observability.http import Check
+from tolstoy_operator.services.secrets import SecretsService
+
+STUCK_AFTER = 120.0
+"""Seconds for which due work may wait while nothing at all gets finished."""
+_MISSED_LISTS = 3
+
+
+class Health:
+    """Figures of one process. `clock`: monotonic seconds; `resync_interval`: seconds."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        queue: WorkQueue,
+        dispatcher: Dispatcher,
+        secrets: SecretsService,
+        upstream: UpstreamHealth,
+        is_leader: Callable[[], bool],
+        clock: Callable[[], float],
+        resync_interval: float,
+    ) -> None:
+        self._inventory = inventory
+        self._queue = queue
+        self._dispatcher = dispatcher
+        self._secrets = secrets
+        self._upstream = upstream
+        self._is_leader = is_leader
+        self._clock = clock
+        self._resync_interval = resync_interval
+        self._filled = False
+        self._listed_at = clock()
+
+    def filled(self) -> None:
+        """The first list is complete."""
+        self._filled = True
+        self.list_tried()
+
+    def list_tried(self) -> None:
+        """A list was taken, or the API server did not answer: either way the loop that lists is alive."""
+        self._listed_at = self._clock()
+
+    def liveness(self) -> list[Check]:
+        """A check that fails means that only a restart helps."""
+        overdue = self._queue.oldest_overdue()
+        idle = self._clock() - self._dispatcher.last_finished
+        listed = self._clock() - self._listed_at
+        limit = _MISSED_LISTS * self._resync_interval
+        return [
+            Check("queue", overdue <= STUCK_AFTER or idle <= STUCK_AFTER, f"oldest work waits {overdue:.0f} s"),
+            Check("lists", not self._filled or listed <= limit, f"last list tried {listed:.0f} s ago"),
+        ]
+
+    def readiness(self) -> list[Check]:
+        """A replica that stands by is ready, too: it can take over at once."""
+        return [Check("inventory", self._filled, "filled" if self._filled else "the first list is not complete")]
+
+    def summary(self) -> dict[str, Any]:
+        """Figures without names of tenants."""
+        credentials = list(self._inventory.credentials())
+        down = self._upstream.unavailable_since
+        return {
+            "leader": self._is_leader(),
+            "secrets": {
+                "connected": down is None,
+                "unavailableSince": down.isoformat() if down else None,
+                "lastAnswer": self._upstream.last_success,
+                "cache": asdict(self._secrets.stats()),
+            },
+            "credentials": {"total": len(credentials), "byReason": dict(Counter(map(_reason, credentials)))},
+            "queue": {
+                "depth": self._queue.depth,
+                "running": self._queue.running,
+                "oldestOverdueSeconds": round(self._queue.oldest_overdue(), 1),
+            },
+        }
+
+    def detail(self, namespace: str | None) -> list[dict[str, Any]]:
+        """One entry for each credential of the namespace, or of all; for those who may read them."""
+        return [
+            self._describe(item)
+            for item in sorted(self._inventory.credentials(), key=lambda item: item.key)
+            if namespace is None or item.key[0] == namespace
+        ]
+
+    def _describe(self, item: Credential) -> dict[str, Any]:
+        ready = condition(item.status, ConditionType.READY)
+        grant = item.status.grant
+        return {
+            "namespace": item.key[0],
+            "name": item.key[1],
+            "ready": ready.status.value if ready else "Unknown",
+            "reason": _reason(item),
+            "expiresAt": grant.expires_at if grant else None,
+            "failuresInARow": self._dispatcher.failures(item.key),
+        }
+
+
+def _reason(item: Credential) -> str:
+    return str(reason_of(item.status) or "Pending")
