@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tests.simulation.loop import EPOCH, Loop, Process
+from tests.simulation.network import Network
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.services.refresh.ports import JournalEntry
-from tests.simulation.loop import EPOCH, Loop, Process
-from tests.simulation.network import Network
 
 T = TypeVar("T")
 

@@ -6,12 +6,13 @@ A service executes a call atomically at one moment. What the caller learns is an
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from tolstoy_operator.domain.errors import StoreUnavailable, Throttled
 from tests.simulation.loop import Future, Loop, Process
+from tolstoy_operator.domain.errors import StoreUnavailable, Throttled
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Network:
     def _execute(self, future: Future[T], execute: Callable[[], T], back: float) -> None:
         try:
             value = execute()
-        except Exception as error:  # noqa: BLE001 - whatever a service says travels back to the caller
+        except Exception as error:
             failure = error
             self.loop.after(back, lambda: future.fail(failure))
         else:
@@ -81,7 +82,5 @@ class Network:
 
 
 def _quietly(execute: Callable[[], object]) -> None:
-    try:
+    with suppress(Exception):  # nobody hears the reply
         execute()
-    except Exception:  # noqa: BLE001, S110 - nobody hears the reply
-        pass

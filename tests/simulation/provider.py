@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tests.simulation.loop import Future, Loop, Process
+from tests.simulation.network import Network
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.secretvalue import SecretValue
@@ -24,8 +26,6 @@ from tolstoy_operator.domain.tokenoutcome import (
     Rejection,
     Tokens,
 )
-from tests.simulation.loop import Future, Loop, Process
-from tests.simulation.network import Network
 
 
 class Behaviour(StrEnum):
@@ -65,6 +65,8 @@ class Request:
     """One token request as it really went. Times are simulated seconds; None = did not happen.
 
     `claimed`: when its attempt began, as the process meant it. `issued`: the refresh token in the reply.
+    `delivered`: when the process had the tokens in hand; `given_up`: when it learned that it
+    would not, `answered`: from a complete reply.
     """
 
     process: str
@@ -77,6 +79,8 @@ class Request:
     processed: float | None = None
     issued: str | None = None
     delivered: float | None = None
+    given_up: float | None = None
+    answered: bool = False
 
 
 class SimulatedProvider:
@@ -133,13 +137,13 @@ class SimulatedProvider:
         if self.old_dies and spent is not None:
             for access in self.access_tokens.values():
                 access.dead = access.dead or access.family is family
-        access = f"at-{family.name}-{family.issued}"
-        self.access_tokens[access] = AccessToken(family, self.loop.now + self.lifetime)
+        issued = f"at-{family.name}-{family.issued}"
+        self.access_tokens[issued] = AccessToken(family, self.loop.now + self.lifetime)
         if spent is not None and self.behaviour is Behaviour.FIXED:
-            return spent.text, access
+            return spent.text, issued
         refresh = f"rt-{family.name}-{family.issued}"
         self.refresh_tokens[refresh] = RefreshToken(refresh, family)
-        return refresh, access
+        return refresh, issued
 
 
 @dataclass(slots=True)
@@ -190,12 +194,16 @@ class EndpointClient:
         reply: Future[Outcome] = Future()
         if loop.now > began + self._rules.request_deadline_s:  # the bytes leave before the timer is looked at
             loop.after(0.05, lambda: self._process_request(request, Future()))
+            request.given_up = loop.now
             return InDoubt(DoubtCause.TIMEOUT)
         self._travel(request, reply)
         loop.at(began + self._rules.request_deadline_s, lambda: reply.set(InDoubt(DoubtCause.TIMEOUT)))
         outcome = await reply
         if isinstance(outcome, Accepted):
             request.delivered = loop.now
+        else:
+            request.given_up = loop.now
+            request.answered = not isinstance(outcome, InDoubt) or outcome.status is not None
         return outcome
 
     async def alive(self, document: OAuthDocument) -> bool | None:

@@ -11,13 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tolstoy_operator.domain.publication import SETTLING_S
-from tolstoy_operator.domain.refresh import RefreshRules
-from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
 from tests.simulation.journal import SimulatedCluster
 from tests.simulation.loop import Loop, Process
 from tests.simulation.provider import Behaviour, RefreshToken, Request, SimulatedProvider
 from tests.simulation.store import SimulatedStore
+from tolstoy_operator.domain.publication import SETTLING_S
+from tolstoy_operator.domain.refresh import RefreshRules
+from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
 
 OPERATOR = "op"
 """Names of replicas begin so; everybody else is a person or the consent application."""
@@ -49,11 +49,12 @@ class Referee:
         processes: list[Process],
         rules: RefreshRules,
         *,
-        forgiving_writer: bool,
+        sole_writer: bool,
+        forgiving: bool,
     ) -> None:
         self.loop, self.store, self.provider, self.rules = loop, store, provider, rules
         self.processes = {process.name: process for process in processes}
-        self.sole_writer = forgiving_writer
+        self.sole_writer, self.forgiving = sole_writer, forgiving
         self.violations: list[str] = []
         self.counts: Counter[str] = Counter()
         self.stored: dict[str, list[Stored]] = {}
@@ -82,45 +83,44 @@ class Referee:
 
     # Promise 1: one request for one expiry.
 
-    def second_use(self, token: RefreshToken, again: Request) -> None:
+    def second_use(self, token: RefreshToken, request: Request) -> None:
         if self.provider.behaviour is Behaviour.FIXED:
             return
-        for earlier in token.requests:
-            if earlier is again or earlier.issued is None:
+        for other in token.requests:
+            if other is request or other.issued is None:
                 continue
-            why = self._excuse(earlier, again)
+            first, again = sorted((other, request), key=lambda sent: sent.sent)
+            why = self._excuse(first, again)
             self.counts[f"second use: {why or 'UNEXPLAINED'}"] += 1
             if why is None:
                 self.violations.append(
-                    f"promise 1: {again.process} sent {token.text} again at {again.sent:.1f}, although {earlier.process}"
-                    f" had sent it at {earlier.sent:.1f} (claimed {earlier.claimed:.1f}) and got new tokens"
+                    f"promise 1: {again.process} sent {token.text} again at {again.sent:.1f}, although"
+                    f" {first.process} had sent it at {first.sent:.1f} (claimed {first.claimed:.1f})"
                 )
 
-    def _excuse(self, earlier: Request, again: Request) -> str | None:
+    def _excuse(self, first: Request, again: Request) -> str | None:
         """Which of the known gaps explains that `again` was sent."""
-        for request in (earlier, again):
-            if request.sent - request.claimed > CUTOFF_S:
-                return "(a) stopped between fence and send"
-        if earlier.processed is not None and earlier.processed - earlier.claimed > self.rules.ttl_s:
-            return "(b) processed after the claim had run out"
-        places = [stored.place for stored in self.stored.get(earlier.issued or "", []) if stored.time <= again.sent]
-        if "" in places:
+        if any(request.sent - request.claimed > CUTOFF_S for request in (first, again)):
+            return "(a) stopped between fence and send"
+        places = {stored.place for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent}
+        if first.issued is not None and places & {"", again.cluster}:
             return None
-        if again.cluster in places:
-            return None
+        patient = again.claimed - first.claimed >= self.rules.ttl_s - 1.0
         if places:
-            waited = again.claimed - earlier.claimed >= self.rules.ttl_s
-            return "(c) result only in another cluster, cut off from the store" if waited else None
-        owner = self.processes[earlier.process]
-        if earlier.delivered is None or earlier.delivered > again.sent:
-            lost = owner.life != earlier.life or not owner.alive or again.sent - earlier.sent > 30.0
-            forgiving = self.provider.behaviour is Behaviour.GRACE and again.sent - earlier.sent > 30.0
-            return "response lost" if lost or forgiving or earlier.process == again.process else None
-        if owner.life != earlier.life or not owner.alive:
+            return "(c) result only in another cluster, cut off from the store" if patient else None
+        return self._lost(first, again, patient=patient)
+
+    def _lost(self, first: Request, again: Request, *, patient: bool) -> str | None:
+        """The same for a result that nobody had stored when `again` was sent."""
+        owner = self.processes[first.process]
+        if owner.life != first.life or not owner.alive:
             return "response lost: crash before it was durable"
-        if again.claimed - earlier.claimed >= self.rules.ttl_s - 1.0:
-            return "(c) result in nobody's reach: no store took it"
-        return None
+        if first.delivered is not None and first.delivered <= again.sent:
+            return "(c) result in nobody's reach: no store took it" if patient else None
+        if first.processed is not None and first.processed - first.claimed > self.rules.ttl_s and patient:
+            return "(b) processed after the claim had run out"
+        given_up = first.given_up is not None and first.given_up <= again.sent
+        return "response lost" if given_up and (first.answered or self.forgiving or patient) else None
 
     # Promise 3: what somebody else wrote is never overwritten unread.
 

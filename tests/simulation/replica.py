@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
-from tolstoy_operator.domain.publication import is_news
-from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
-from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Waiting
-from tolstoy_operator.services.refresh.parts import Parts
-from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tests.simulation.journal import ClusterClient, Conflict
 from tests.simulation.loop import Future, Process
 from tests.simulation.network import Network
 from tests.simulation.provider import EndpointClient
 from tests.simulation.store import NAME, StoreClient
+from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
+from tolstoy_operator.domain.publication import is_news
+from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
+from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Problem, Waiting
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.stores.base import CURRENT
 
 _KNOWN_ANCESTORS = 6
@@ -117,7 +117,8 @@ class Replica:
             case Failed():
                 if ending.retry_after is not None:
                     return ending.retry_after + jitter
-                return min(300.0, 4.0 * 2.0**failures) * (0.5 + jitter)
+                patient = ending.problem is not Problem.UPSTREAM_UNAVAILABLE
+                return min(1500.0 if patient else 60.0, 4.0 * 2.0**failures) * (0.5 + jitter)
             case MirrorOnly():
                 return 300.0 * (1.0 + jitter)
             case Journalled():

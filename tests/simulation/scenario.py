@@ -9,11 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
-from tolstoy_operator.services.refresh.endings import Ending
-from tolstoy_operator.services.refresh.parts import Parts
-from tolstoy_operator.services.refresh.refresher import Refresher
-from tolstoy_operator.stores.base import CURRENT
 from tests.simulation.journal import ClusterClient, SimulatedCluster
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.network import Network, Weather
@@ -21,6 +16,11 @@ from tests.simulation.provider import Behaviour, EndpointClient, Line, Simulated
 from tests.simulation.referee import OPERATOR, Referee
 from tests.simulation.replica import FaultPoints, Habits, Replica
 from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
+from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
+from tolstoy_operator.services.refresh.endings import Ending
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.refresher import Refresher
+from tolstoy_operator.stores.base import CURRENT
 
 QUIET_S = 2400.0
 """At the end nothing goes wrong for this long: longer than any wait of the protocol."""
@@ -70,7 +70,8 @@ class World:
             self.clusters,
             self.processes,
             self.rules,
-            forgiving_writer=any(habits.sole_writer for habits in self.habits.values()),
+            sole_writer=any(habits.sole_writer for habits in self.habits.values()),
+            forgiving=any(habits.traits.forgiving for habits in self.habits.values()),
         )
         self.blocked = ""
         self.notes = 0
@@ -159,7 +160,11 @@ class World:
             return
         self._tell(f"{process.name} is killed")
         process.kill()
-        self.loop.after(self.random.choice([1.0, 5.0, 60.0, 300.0]), lambda: process.alive or self._start(process))
+        self.loop.after(self.random.choice([1.0, 5.0, 60.0, 300.0]), lambda: self._restart(process))
+
+    def _restart(self, process: Process) -> None:
+        if not process.alive:
+            self._start(process)
 
     def _reported(self, process: Process, ending: Ending) -> None:
         self.referee.reported(process, ending)
@@ -172,7 +177,7 @@ class World:
         draw, weather, line = self.random, self.network.weather, self.line
         if self.stormy < 0.1:
             return
-        weather.faults = draw.choice([0.0, 0.02, 0.1, 0.25])
+        weather.faults = draw.choice([0.0, 0.01, 0.04, 0.12])
         weather.lag = draw.choice([0.0, 0.0, 2.0, 30.0, 300.0])
         self.faults.probability = draw.choice([0.0, 0.02, 0.1])
         line.unreachable = draw.choice([0.0, 0.1, 0.3])
@@ -343,9 +348,8 @@ class World:
 
         def request(request):  # type: ignore[no-untyped-def]
             answer = process(request)
-            self._tell(
-                f"provider: {request.token} from {request.process} -> {answer if isinstance(answer, str) else answer[0]}"
-            )
+            short = answer if isinstance(answer, str) else answer[0]
+            self._tell(f"provider: {request.token} from {request.process} -> {short}")
             return answer
 
         self.provider.process = request  # type: ignore[method-assign]

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from tests.simulation.loop import EPOCH, Loop, Process
+from tests.simulation.network import Network
 from tolstoy_operator.domain.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -28,8 +30,6 @@ from tolstoy_operator.stores.base import (
     SecretVersion,
     VersionInfo,
 )
-from tests.simulation.loop import EPOCH, Loop, Process
-from tests.simulation.network import Network
 
 NAME = "tolstoy/github/org-1"
 ARN = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:tolstoy/github/org-1-AbCdEf"

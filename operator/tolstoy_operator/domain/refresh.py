@@ -162,28 +162,23 @@ def best(attempts: Sequence[Attempt]) -> Answer | None:
     return next((attempt.answer for attempt in reversed(attempts) if attempt.answer is not None), None)
 
 
-def fates(attempts: Sequence[Attempt], known: Mapping[str, Fate], *, refused: bool = False) -> dict[int, Fate]:
+def fates(attempts: Sequence[Attempt], witnessed: Mapping[str, Fate]) -> dict[int, Fate]:
     """What is known of each attempt: from the newest claim, from what stands in its place, and from memory.
 
-    `known`: fates that this process witnessed, by nonce. `refused`: a verdict stands, so the last one was refused.
-    Everything else is in doubt.
+    `witnessed`: fates of attempts that this process made, by nonce. Everything else is in doubt.
     """
-    if not attempts:
-        return {}
-    recorded: dict[int, Fate] = {}
+    known: dict[int, Fate] = {}
     for attempt in attempts:
         if attempt.claim is not None:
-            recorded.update(attempt.claim.fates)
+            known.update(attempt.claim.fates)
     for attempt in attempts:
         if attempt.answer is not None:
-            recorded[attempt.n] = Fate.ANSWERED
-        elif attempt.nonce in known:
-            recorded[attempt.n] = known[attempt.nonce]
+            known[attempt.n] = Fate.ANSWERED
+        elif attempt.nonce in witnessed:
+            known[attempt.n] = witnessed[attempt.nonce]
         else:
-            recorded.setdefault(attempt.n, Fate.IN_DOUBT)
-    if refused:
-        recorded[attempts[-1].n] = Fate.REFUSED
-    return recorded
+            known.setdefault(attempt.n, Fate.IN_DOUBT)
+    return known
 
 
 def patience(

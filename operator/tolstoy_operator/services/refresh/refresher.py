@@ -25,7 +25,7 @@ from tolstoy_operator.domain.refresh import (
     spare_versions,
     too_short_to_share,
 )
-from tolstoy_operator.domain.refreshids import DEAD_LABEL, REVOKING_LABEL
+from tolstoy_operator.domain.refreshids import DEAD_LABEL, LOST_LABEL, REVOKING_LABEL
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.domain.tokenoutcome import Accepted, InDoubt, NotSent, NotSentCause, Rejected, Rejection
 from tolstoy_operator.services.refresh.endings import (
@@ -113,8 +113,8 @@ class Refresher:
             return self._moved_back(view, memory)
         if news is not None:
             return await self._forward.commit(view, news)
-        if view.carries(DEAD_LABEL) and not target.insist:
-            return self._verdict(attempts, memory)
+        if (verdict := _verdict(view)) is not None and not target.insist:
+            return verdict
         if not target.due(view.version, view.document):
             return Current(view.version, view.document)
         obstacle = await self._obstacle(target, view, attempts, memory)
@@ -128,7 +128,7 @@ class Refresher:
             grip = self._spending.unreserved(view, attempts, memory)
         outcome = await self._spending.send(grip, target.endpoint, memory, fenced=reserved)
         if not isinstance(outcome, Accepted):
-            return await self._without_tokens(grip, outcome, target.traits, memory)
+            return await self._without_tokens(grip, outcome, target.traits, attempts, memory)
         document = self._spending.answer(grip, outcome, target.traits)
         answer = await self._spending.keep(grip, document, reserved=reserved)
         try:
@@ -190,7 +190,12 @@ class Refresher:
         return None
 
     async def _without_tokens(
-        self, grip: Grip, outcome: NotSent | Rejected | InDoubt, traits: ProviderTraits, memory: Memory
+        self,
+        grip: Grip,
+        outcome: NotSent | Rejected | InDoubt,
+        traits: ProviderTraits,
+        attempts: Sequence[Attempt],
+        memory: Memory,
     ) -> Ending:
         match outcome:
             case InDoubt():
@@ -198,7 +203,7 @@ class Refresher:
                 pause = 0.0 if traits.forgiving else outcome.retry_after
                 return Failed(Problem.REFRESH_FAILING, f"no usable answer ({outcome.cause})", pause)
             case Rejected(rejection=Rejection.REAUTHORIZE):
-                return await self._refused(grip, outcome, memory)
+                return await self._refused(grip, outcome, attempts, memory)
             case Rejected():
                 return Failed(
                     _PROBLEMS.get(outcome.rejection, Problem.REFRESH_FAILING), outcome.code, outcome.retry_after
@@ -208,31 +213,26 @@ class Refresher:
             case NotSent():
                 return Failed(Problem.REFRESH_FAILING, f"not sent ({outcome.cause}) {outcome.detail}".rstrip())
 
-    async def _refused(self, grip: Grip, outcome: Rejected, memory: Memory) -> Ending:
+    async def _refused(self, grip: Grip, outcome: Rejected, attempts: Sequence[Attempt], memory: Memory) -> Ending:
         """A refusal is believed when the document has not changed meanwhile and a second try says the same."""
         memory.refused += 1
         memory.sightings.age("refusal", self._parts.clocks.read())
         view = await look(self._parts.store, grip.view.name)
         if view.version != grip.view.version:
             raise StartOver
-        attempts = await grip.ledger.attempts(view, grip.claim.of)
-        known = fates(attempts, memory.fates)
+        known = fates(attempts, memory.fates) | {grip.claim.n: Fate.REFUSED}
         if max(refusals(known), memory.refused) < 2:
             pause = self._parts.random.uniform(*self._parts.rules.confirm_after_s)
             return Failed(Problem.REFRESH_FAILING, f"refused ({outcome.code}), to be confirmed", pause)
+        label = LOST_LABEL if response_lost(known) else DEAD_LABEL
         await self._parts.step("verdict")
         try:
             await self._parts.store.move_label(
-                view.name, DEAD_LABEL, from_version=view.labels.get(DEAD_LABEL), to_version=view.version
+                view.name, label, from_version=view.labels.get(label), to_version=view.version
             )
         except LabelMoved:
             raise StartOver from None
-        return self._verdict(attempts, memory)
-
-    def _verdict(self, attempts: Sequence[Attempt], memory: Memory) -> Failed:
-        if response_lost(fates(attempts, memory.fates, refused=True)):
-            return Failed(Problem.ROTATION_RESPONSE_LOST, "the response of an earlier attempt was lost")
-        return Failed(Problem.REAUTHORIZATION_REQUIRED, "the provider refuses the refresh token")
+        return _VERDICTS[label]
 
     def _moved_back(self, view: View, memory: Memory) -> Ending:
         """Sending a spent token would end the grant, and rolling forward would fight whoever moved the secret back."""
@@ -254,6 +254,15 @@ class Refresher:
         return self._parts.random.uniform(*_SOON_S)
 
 
+def _verdict(view: View) -> Failed | None:
+    """What is on record about the current refresh token, by whichever replica of whichever cluster."""
+    return next((verdict for label, verdict in _VERDICTS.items() if view.carries(label)), None)
+
+
+_VERDICTS = {
+    LOST_LABEL: Failed(Problem.ROTATION_RESPONSE_LOST, "the response of an earlier attempt was lost"),
+    DEAD_LABEL: Failed(Problem.REAUTHORIZATION_REQUIRED, "the provider refuses the refresh token"),
+}
 _PROBLEMS = {
     Rejection.CLIENT_MISCONFIGURED: Problem.CLIENT_MISCONFIGURED,
     Rejection.REQUEST_MISCONFIGURED: Problem.CLIENT_MISCONFIGURED,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint
 from tolstoy_operator.domain.refresh import intact, origin
-from tolstoy_operator.domain.refreshids import CLAIM_LABEL
+from tolstoy_operator.domain.refreshids import CLAIM_LABEL, PENDING_LABEL
 from tolstoy_operator.domain.refreshrecords import Doubt, Record, decode
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS, SecretStore
 
@@ -60,7 +60,7 @@ async def _known_elsewhere(
     store: SecretStore, arn: str, name: str, labels: Mapping[str, str], token: str
 ) -> str | None:
     """Whether a document that is not ours is a copy: of one that an attempt is on, or of the one before it."""
-    for label in (CLAIM_LABEL, PREVIOUS):
+    for label in (CLAIM_LABEL, PENDING_LABEL, PREVIOUS):
         version = labels.get(label)
         if version is None or version == labels[CURRENT]:
             continue
