@@ -57,6 +57,7 @@ class SecretsManagerServer:
         if self._mode == "fast":
             command.append("--fast")
         self._log.write_bytes(b"")
+        # Warnings in that process are about moto's insides; they would only fill its log.
         environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "ignore"}
         self._child = processes.spawn(command, log=self._log, env=environment, cwd=_ROOT)
         self._port = self._await_ready()

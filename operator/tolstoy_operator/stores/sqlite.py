@@ -328,7 +328,7 @@ def _attach(db: sqlite3.Connection, name: str, label: str, to: str | None) -> No
     before = _labels(db, name).get(label)
     if to is None:
         db.execute("DELETE FROM labels WHERE name = ? AND label = ?", (name, label))
-    elif to != before:
+    else:
         db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (name, label, to))
         if label == CURRENT and before is not None:
             db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (name, PREVIOUS, before))
