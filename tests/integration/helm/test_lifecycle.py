@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import yaml
 from dev.chart import CHART
 from dev.controlplane import ControlPlane
 from dev.helmcli import DEFAULT_VALUES, NAMESPACE, RELEASE, Helm
+from tests.support import docs
 from tests.support.chartfiles import with_overrides
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
 
@@ -142,3 +146,27 @@ def test_a_second_release_is_refused(helm: Helm) -> None:
     )
     assert done.returncode != 0
     assert "exists and cannot be imported into the current release" in done.stderr
+
+
+def test_a_release_of_another_name_takes_over_what_an_uninstall_left(helm: Helm, admin: KubeApi) -> None:
+    helm.uninstall()
+    install = ("install", "another", str(CHART), "--namespace", "elsewhere", "--create-namespace", "--no-hooks")
+    assert helm.run(*install, values=DEFAULT_VALUES, check=False).returncode != 0
+    helm.run(*install, "--take-ownership", values=DEFAULT_VALUES)
+    assert admin.get(GITHUB).ok
+    helm.run("uninstall", "another", "--namespace", "elsewhere", "--no-hooks")
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the page's command uses jq")
+def test_the_installation_pages_command_takes_the_finalizer_off(
+    helm: Helm, plane: ControlPlane, admin: KubeApi
+) -> None:
+    helm.uninstall()
+    assert admin.patch(GITHUB, {"metadata": {"finalizers": ["example.com/theirs", "tolstoy.dev/revoke"]}}).ok
+    (command,) = re.findall(
+        r"^\$ (kubectl get toolcredentials .*?)^```$", docs.text("install.md"), re.DOTALL | re.MULTILINE
+    )
+    path = f"{plane.binaries.kubectl.parent}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-ec", command], env={"KUBECONFIG": str(plane.kubeconfig), "PATH": path}, check=True)
+    assert admin.get(GITHUB).body["metadata"]["finalizers"] == ["example.com/theirs"]
+    assert admin.patch(GITHUB, {"metadata": {"finalizers": None}}).ok

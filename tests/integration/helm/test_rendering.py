@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from dev.chart import CHART, SOURCES
 from dev.controlplane import ControlPlane, kubeconform
 from dev.helmcli import DEFAULT_VALUES, NAMESPACE, RELEASE, Helm, Values
+from tests.support import docs
 from tests.support.chartfiles import EXAMPLES, nested, schema_at, settings_table, with_overrides
 from tests.support.kubeapi import KubeApi
 from tests.support.openapi import write_schemas
@@ -282,3 +284,25 @@ def test_helm_says_what_is_wrong_with_the_values(helm: Helm, values: Values, mes
     done = helm.run("template", RELEASE, str(CHART), values=values, check=False)
     assert done.returncode != 0
     assert message in done.stderr
+
+
+def test_the_installation_page_tells_every_right_and_no_other(helm: Helm) -> None:
+    manifests = render(helm)
+    granted: dict[str, str] = {}
+    for kind in ("ClusterRole", "Role"):
+        for rule in one(manifests, kind)["rules"]:
+            for resource in rule["resources"]:
+                verbs = ", ".join(rule["verbs"])
+                granted[resource] = f"{granted[resource]}; {verbs}" if resource in granted else verbs
+    told: dict[str, str] = {}
+    for resources, verbs, _ in docs.table("install.md", "resource"):
+        for resource in resources.split(" (")[0].removesuffix(", in its own namespace").split(", "):
+            told[resource] = verbs
+    granted["leases"] = "create; get and update of `tolstoy-operator`"
+    assert told == granted
+
+
+def test_the_installation_page_tells_every_policy(helm: Helm) -> None:
+    policies = [m["metadata"]["name"] for m in render(helm) if m["kind"] == "ValidatingAdmissionPolicy"]
+    page = docs.text("install.md")
+    assert re.findall(r"^- `([a-z.-]+)` ", page, flags=re.MULTILINE) == policies
