@@ -98,12 +98,12 @@ class Operator:
     async def _resync_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync_interval_s)
+            self._parts.health.list_tried()
             try:
                 changed = await self._parts.resync.run()
             except KubeError as error:
                 _log.warning("not listed, the next list comes later: %s", error)
             else:
-                self._parts.health.resynced()
                 self._parts.dispatcher.changed(changed)
                 self._parts.janitor.wake()
 

@@ -2,81 +2,142 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Protocol
 
+from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.existing import fingerprint_with
+from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
-from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.health import Health
+from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.engine.sweep import Sweep
+from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
-from tolstoy_operator.kube.client import KubeClient
+from tolstoy_operator.kube.client import KubeClient, load_configuration
 from tolstoy_operator.kube.events import EventsApi
+from tolstoy_operator.kube.lease import LeaseElector, new_identity
+from tolstoy_operator.kube.leases import LeasesApi
+from tolstoy_operator.kube.reviews import ReviewsAuthorizer
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
+from tolstoy_operator.observability.http import HttpServer
+from tolstoy_operator.observability.metrics import Metrics
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.settings import Settings
 from tolstoy_operator.stores.base import SecretStore
 
+LEASE_NAME = "tolstoy-operator"
+_SHORTEST_POLL = 60.0
+
+
+class Elector(Protocol):
+    """Who acts: see `LeaseElector`."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process may act at this very moment."""
+        ...
+
+    async def wait_leader(self) -> None:
+        """Return once this process may act."""
+        ...
+
+    async def run(self) -> None:
+        """Stay a candidate until cancelled."""
+        ...
+
+    async def release(self) -> None:
+        """Act no more, and let another replica know."""
+        ...
+
+
+class SoleReplica:
+    """The elector of an installation that never has a second replica."""
+
+    is_leader = True
+
+    async def wait_leader(self) -> None:
+        """At once."""
+
+    async def run(self) -> None:
+        """Nothing to do."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """Nobody waits."""
+
 
 @dataclass(slots=True)
 class Parts:
-    """What one operator process is made of."""
+    """What the life cycle in `app` starts and stops."""
 
-    settings: Settings
     client: KubeClient
     store: SecretStore
-    inventory: Inventory
-    queue: WorkQueue
     dispatcher: Dispatcher
     resync: Resync
     sweep: Sweep
     janitor: Janitor
+    elector: Elector
+    health: Health
+    http: HttpServer
+
+    async def close(self) -> None:
+        """Close whatever holds connections or threads."""
+        await self.http.stop()
+        await self.store.close()
+        await self.client.close()
 
 
-def make_store(settings: Settings) -> SecretStore:
-    if settings.use_aws_secrets:
-        from tolstoy_operator.stores.secretsmanager import SecretsManagerStore
-
-        return SecretsManagerStore(region=settings.aws_region)
-    from tolstoy_operator.stores.sqlite import SqliteStore
-
-    return SqliteStore(settings.sqlite_path)
-
-
-def assemble(settings: Settings, client: KubeClient, store: SecretStore) -> Parts:
-    inventory = Inventory(fingerprint := fingerprint_with(os.urandom(32)))
-    queue = WorkQueue(time.monotonic)
+async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> Parts:
+    """Make all parts; nothing runs yet. Raises when there is no cluster to connect to."""
+    metrics = Metrics(version=version("tolstoy-operator"), per_credential=settings.metrics_per_credential)
+    client = KubeClient(
+        await load_configuration(),
+        on_request=lambda verb, resource, code, _seconds: metrics.observe_kube_request(verb, resource, code),
+    )
+    store = _store(settings, metrics)
+    elector = _elector(settings, client, on_lease_lost)
     secrets = SecretsService(
         store, cache_ttl=settings.secrets_cache_duration_ms / 1000, stale_max_age=settings.secrets_stale_max_age_s
     )
+    return _join(settings, client=client, store=store, secrets=secrets, elector=elector, metrics=metrics)
+
+
+def _join(
+    settings: Settings,
+    *,
+    client: KubeClient,
+    store: SecretStore,
+    secrets: SecretsService,
+    elector: Elector,
+    metrics: Metrics,
+) -> Parts:
+    fingerprint = fingerprint_with(os.urandom(32))
+    inventory = Inventory(fingerprint)
+    queue = WorkQueue(time.monotonic)
+    upstream = UpstreamHealth(time.time)
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
     unbound = Unbound(inventory, clock=time.monotonic, grace=settings.unbind_grace_s)
     janitor = Janitor(inventory, mirror)
-    sweep = Sweep(
-        store=store,
-        secrets=secrets,
-        inventory=inventory,
-        changed=lambda keys: dispatcher.look_later(keys),
-        clock=time.time,
-        interval=settings.secrets_sweep_interval_s,
-        full_interval=settings.secrets_full_sweep_interval_s,
-        poll_interval=max(60.0, settings.secrets_cache_duration_ms / 1000),
-    )
     reconciler = Reconciler(
         inventory=inventory,
         secrets=secrets,
         mirror=mirror,
         unbound=unbound,
-        upstream=sweep,
+        upstream=upstream,
         status=StatusApi(client),
         events=EventsApi(client, instance=settings.pod_name),
         region=store.region,
@@ -85,6 +146,7 @@ def assemble(settings: Settings, client: KubeClient, store: SecretStore) -> Part
             uniform=_uniform,
             stall_after=timedelta(seconds=settings.stall_after_s),
         ),
+        on_status=lambda key, status: _observe(metrics, key, status),
     )
     dispatcher = Dispatcher(
         inventory=inventory,
@@ -94,11 +156,73 @@ def assemble(settings: Settings, client: KubeClient, store: SecretStore) -> Part
         janitor=janitor,
         workers=settings.workers,
         uniform=_uniform,
-        on_sync=lambda outcome, seconds: None,
-        on_gone=lambda key: None,
+        on_sync=metrics.observe_sync,
+        on_gone=lambda key: metrics.forget(*key),
+    )
+    sweep = Sweep(
+        store=store,
+        secrets=secrets,
+        inventory=inventory,
+        health=upstream,
+        changed=dispatcher.changed,
+        look_later=dispatcher.look_later,
+        on_success=metrics.sweep_succeeded,
+        clock=time.time,
+        interval=settings.secrets_sweep_interval_s,
+        full_interval=settings.secrets_full_sweep_interval_s,
+        poll_interval=max(_SHORTEST_POLL, settings.secrets_cache_duration_ms / 1000),
+    )
+    health = Health(
+        inventory=inventory,
+        queue=queue,
+        dispatcher=dispatcher,
+        secrets=secrets,
+        upstream=upstream,
+        is_leader=lambda: elector.is_leader,
+        clock=time.monotonic,
+        resync_interval=settings.resync_interval_s,
+    )
+    metrics.bind(health)
+    http = HttpServer(
+        health=health,
+        metrics=metrics,
+        authorizer=ReviewsAuthorizer(client),
+        host=settings.http_host,
+        port=settings.http_port,
     )
     resync = Resync(client, inventory, gone=dispatcher.credential_gone)
-    return Parts(settings, client, store, inventory, queue, dispatcher, resync, sweep, janitor)
+    return Parts(client, store, dispatcher, resync, sweep, janitor, elector, health, http)
+
+
+def _store(settings: Settings, metrics: Metrics) -> SecretStore:
+    if settings.use_aws_secrets:
+        from tolstoy_operator.stores.secretsmanager import SecretsManagerStore
+
+        return SecretsManagerStore(region=settings.aws_region, on_call=metrics.observe_upstream_call)
+    from tolstoy_operator.stores.sqlite import SqliteStore
+
+    return SqliteStore(settings.sqlite_path)
+
+
+def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]) -> Elector:
+    if not settings.leader_election:
+        return SoleReplica()
+    return LeaseElector(
+        LeasesApi(client, settings.pod_namespace, LEASE_NAME),
+        new_identity(settings.pod_name),
+        name=LEASE_NAME,
+        on_stopped=on_lost,
+    )
+
+
+def _observe(metrics: Metrics, key: Key, status: ToolCredentialStatus) -> None:
+    ready = condition(status, ConditionType.READY)
+    ends = status.grant.expires_at if status.grant else None
+    metrics.observe_credential(
+        *key,
+        ready=ready is not None and ready.status is ConditionStatus.TRUE,
+        expires_at=parse_time(ends).timestamp() if ends else None,
+    )
 
 
 def _uniform(low: float, high: float) -> float:

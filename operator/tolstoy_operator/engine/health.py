@@ -75,9 +75,25 @@ class Health:
         """A replica that stands by is ready, too: it can take over at once."""
         return [Check("inventory", self._filled, "filled" if self._filled else "the first list is not complete")]
 
+    def credentials_by_reason(self) -> dict[str, int]:
+        """How many credentials have which reason; `Pending` before the first sync."""
+        return dict(Counter(map(_reason, self._inventory.credentials())))
+
+    def queue_depth(self) -> int:
+        """How many credentials wait for a worker."""
+        return self._queue.depth
+
+    def oldest_overdue_seconds(self) -> float:
+        """For how long the longest waiting one has waited."""
+        return self._queue.oldest_overdue()
+
+    def is_leader(self) -> bool:
+        """Whether this replica acts."""
+        return self._is_leader()
+
     def summary(self) -> dict[str, Any]:
         """Figures without names of tenants."""
-        credentials = list(self._inventory.credentials())
+        by_reason = self.credentials_by_reason()
         down = self._upstream.unavailable_since
         return {
             "leader": self._is_leader(),
@@ -87,7 +103,7 @@ class Health:
                 "lastAnswer": self._upstream.last_success,
                 "cache": asdict(self._secrets.stats()),
             },
-            "credentials": {"total": len(credentials), "byReason": dict(Counter(map(_reason, credentials)))},
+            "credentials": {"total": sum(by_reason.values()), "byReason": by_reason},
             "queue": {
                 "depth": self._queue.depth,
                 "running": self._queue.running,

@@ -19,6 +19,7 @@ from tolstoy_operator.api.v1 import (
     GrantStatus,
     TargetStatus,
     ToolCredentialSpec,
+    ToolCredentialStatus,
     UpstreamStatus,
 )
 from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type, expires_at_ms
@@ -88,6 +89,7 @@ class Reconciler:
         events: EventsApi,
         region: str,
         timing: Timing,
+        on_status: Callable[[Key, ToolCredentialStatus], None],
     ) -> None:
         self._inventory = inventory
         self._secrets = secrets
@@ -98,6 +100,7 @@ class Reconciler:
         self._events = events
         self._region = region
         self._timing = timing
+        self._on_status = on_status
 
     async def reconcile(self, key: Key, failures: int) -> tuple[Reason | None, float | None]:
         """Do what the credential needs now. `failures`: how often in a row it did not end well before.
@@ -230,6 +233,7 @@ class Reconciler:
         )
         before = credential.status
         status = next_status(before, finding, facts, now=now, stall_after=self._timing.stall_after)
+        self._on_status(credential.key, status)
         if status == before:
             return
         try:

@@ -27,6 +27,7 @@ RETRY_PAUSE = 5.0
 
 class Sweep:
     """`changed`: told which credentials have news, `look_later`: which to look at all the same. Intervals: seconds.
+    `on_success`: told of each sweep that worked, its kind ("changed" or "full") and the time.
 
     Without the right to list, all credentials are looked at every `poll_interval` instead.
     """
@@ -40,6 +41,7 @@ class Sweep:
         health: UpstreamHealth,
         changed: Callable[[Iterable[Key]], None],
         look_later: Callable[[Iterable[Key]], None],
+        on_success: Callable[[str, float], None],
         clock: Callable[[], float],
         interval: float,
         full_interval: float,
@@ -51,6 +53,7 @@ class Sweep:
         self._health = health
         self._changed = changed
         self._look_later = look_later
+        self._on_success = on_success
         self._clock = clock
         self._interval = interval
         self._full_interval = full_interval
@@ -77,6 +80,7 @@ class Sweep:
             return self._failed(error)
         self._watermark = started
         self._full_at = started if full else self._full_at
+        self._on_success("full" if full else "changed", self._clock())
         self._succeeded()
         return self._interval
 

@@ -11,7 +11,7 @@ from tolstoy_operator.kube.errors import KubeError
 
 
 class ReviewsAuthorizer:
-    """Lets in who may `get` ToolCredentials in the namespace asked for, or in all of them."""
+    """Lets in who may `list` ToolCredentials in the namespace asked for, or in all of them."""
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
@@ -34,7 +34,7 @@ def _token_review(token: str) -> dict[str, Any]:
 
 
 def _access_review(user: dict[str, Any], namespace: str | None) -> dict[str, Any]:
-    attributes = {"verb": "get", "group": names.GROUP, "resource": names.PLURAL}
+    attributes = {"verb": "list", "group": names.GROUP, "resource": names.PLURAL}
     if namespace is not None:
         attributes["namespace"] = namespace
     spec = {"user": user.get("username"), "groups": user.get("groups") or [], "resourceAttributes": attributes}
