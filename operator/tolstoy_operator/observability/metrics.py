@@ -1,0 +1,252 @@
+"""Prometheus metrics, in a registry of their own.
+
+Two ways in. What happens is counted by a method call where it happens. What *is* (how many credentials are in which
+state, how long the queue is) is asked of a `GaugeSource` when somebody scrapes, so that nothing ticks and nothing goes
+stale. The number of series is bounded: reasons are the API's closed list, other labels hold a bounded number of short
+words, and series per credential exist only where the installation asked for them and go with the object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from tolstoy_operator.api.reasons import Reason
+
+OTHER = "other"
+PENDING = "Pending"
+"""The reason of a credential that has not been synced since this process started."""
+
+_REASONS = frozenset({*(reason.value for reason in Reason), PENDING})
+_OPENMETRICS = "application/openmetrics-text"
+_MAX_WORDS = 100
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SYNC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class CacheResult(StrEnum):
+    """How the cache answered. `STALE`: with a value past its time, because upstream could not be asked."""
+
+    HIT = "hit"
+    MISS = "miss"
+    STALE = "stale"
+
+
+class GaugeSource(Protocol):
+    """Current figures, cheap to compute. Called on the event loop's thread, once a scrape."""
+
+    def credentials_by_reason(self) -> Mapping[str, int]:
+        """How many credentials have which reason (`PENDING` before the first sync)."""
+        ...
+
+    def queue_depth(self) -> int:
+        """How many credentials wait for a worker."""
+        ...
+
+    def oldest_overdue_seconds(self) -> float:
+        """For how long the most overdue credential has been due; 0 when none is."""
+        ...
+
+    def is_leader(self) -> bool:
+        """Whether this replica acts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One answer of a `GaugeSource`, held so that rendering can happen on another thread."""
+
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    queue_depth: int = 0
+    overdue: float = 0.0
+    leader: bool = False
+
+
+class Metrics:
+    """Everything that `/metrics` shows. Thread-safe, except `sample()`, which belongs to the event loop's thread."""
+
+    def __init__(self, *, version: str, per_credential: bool = False) -> None:
+        self.registry = CollectorRegistry()
+        self._per_credential = per_credential
+        self._source: GaugeSource | None = None
+        self._sample = _Sample()
+        self._words = {label: _Words() for label in ("operation", "outcome", "verb", "resource", "code", "kind")}
+        self._register_process(version)
+        self._register_work()
+        self._register_traffic()
+        self._register_credentials()
+
+    def bind(self, source: GaugeSource) -> None:
+        """Say whom to ask for current figures."""
+        self._source = source
+
+    def observe_sync(self, reason: str, seconds: float) -> None:
+        """One reconciliation of a credential, by the reason it ended with."""
+        self._syncs.labels(_reason(reason)).inc()
+        self._sync_seconds.observe(seconds)
+
+    def observe_upstream_call(self, operation: str, outcome: str, seconds: float) -> None:
+        """One call to the secret store, as it went over the wire. `outcome`: "ok" or an error class."""
+        operation = self._words["operation"](operation)
+        self._upstream_calls.labels(operation, self._words["outcome"](outcome)).inc()
+        self._upstream_seconds.labels(operation).observe(seconds)
+
+    def observe_cache(self, result: CacheResult, count: int = 1) -> None:
+        """`count` look-ups in the cache of secret values."""
+        self._cache.labels(result.value).inc(count)
+
+    def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
+        """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
+        words = self._words
+        self._kube_requests.labels(words["verb"](verb), words["resource"](resource), words["code"](str(code))).inc()
+
+    def sweep_succeeded(self, kind: str, at: float) -> None:
+        """A sweep of this kind (changed, full, resync) has ended well. `at`: epoch seconds."""
+        self._sweeps.labels(self._words["kind"](kind)).set(at)
+
+    def observe_credential(self, namespace: str, name: str, *, ready: bool, expires_at: float | None) -> None:
+        """State of one credential; does nothing unless series per credential are on. `expires_at`: epoch seconds."""
+        if not self._per_credential:
+            return
+        self._ready.labels(namespace, name).set(ready)
+        if expires_at is None:
+            self._expiry.remove(namespace, name)
+        else:
+            self._expiry.labels(namespace, name).set(expires_at)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The credential is gone, and its series with it."""
+        if self._per_credential:
+            self._ready.remove(namespace, name)
+            self._expiry.remove(namespace, name)
+
+    def sample(self) -> None:
+        """Ask the source for current figures, for the next `render()`."""
+        source = self._source
+        if source is not None:
+            self._sample = _Sample(
+                by_reason=dict(source.credentials_by_reason()),
+                queue_depth=source.queue_depth(),
+                overdue=source.oldest_overdue_seconds(),
+                leader=source.is_leader(),
+            )
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition text and its content type: OpenMetrics where the `Accept` header asks for it, else plain."""
+        encode, content_type = choose_encoder(_OPENMETRICS if _OPENMETRICS in accept else "")
+        return encode(self.registry), content_type
+
+    def _register_process(self, version: str) -> None:
+        Info("tolstoy_build", "The running version.", registry=self.registry).info({"version": version})
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.registry.register(_SampleCollector(self))
+
+    def _register_work(self) -> None:
+        registry = self.registry
+        self._syncs = Counter("tolstoy_sync", "Syncs by the reason they ended with.", ["outcome"], registry=registry)
+        self._sync_seconds = Histogram(
+            "tolstoy_sync_duration_seconds", "Time that a sync took.", buckets=_SYNC_SECONDS, registry=registry
+        )
+        self._sweeps = Gauge(
+            "tolstoy_sweep_last_success_timestamp_seconds",
+            "When a sweep last ended well.",
+            ["kind"],
+            registry=registry,
+        )
+
+    def _register_traffic(self) -> None:
+        registry = self.registry
+        self._upstream_calls = Counter(
+            "tolstoy_upstream_calls", "Calls to the secret store.", ["operation", "outcome"], registry=registry
+        )
+        self._upstream_seconds = Histogram(
+            "tolstoy_upstream_call_duration_seconds",
+            "Time that a call to the secret store took.",
+            ["operation"],
+            buckets=_CALL_SECONDS,
+            registry=registry,
+        )
+        self._cache = Counter("tolstoy_cache", "Look-ups of secret values.", ["result"], registry=registry)
+        for result in CacheResult:
+            self._cache.labels(result.value)
+        self._kube_requests = Counter(
+            "tolstoy_kube_requests",
+            "Requests to the Kubernetes API, code 0 for those without an answer.",
+            ["verb", "resource", "code"],
+            registry=registry,
+        )
+
+    def _register_credentials(self) -> None:
+        if not self._per_credential:
+            return
+        labels = ["namespace", "name"]
+        self._ready = Gauge(
+            "tolstoy_credential_ready", "1 while the credential is Ready.", labels, registry=self.registry
+        )
+        self._expiry = Gauge(
+            "tolstoy_credential_expiry_timestamp_seconds",
+            "When the credential's token expires; absent when it does not say.",
+            labels,
+            registry=self.registry,
+        )
+
+
+class _SampleCollector(Collector):
+    """Shows the last sample. Every reason is there from the start, so that a rate over it never begins with a gap."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        sample = self._metrics._sample
+        credentials = GaugeMetricFamily("tolstoy_credentials", "Credentials by reason.", labels=["reason"])
+        counts = dict.fromkeys(sorted(_REASONS), 0)
+        for reason, count in sample.by_reason.items():
+            counts[_reason(reason)] = counts.get(_reason(reason), 0) + count
+        for reason, count in counts.items():
+            credentials.add_metric([reason], count)
+        yield credentials
+        yield GaugeMetricFamily("tolstoy_queue_depth", "Credentials that wait for a worker.", sample.queue_depth)
+        yield GaugeMetricFamily(
+            "tolstoy_queue_oldest_overdue_seconds", "For how long the most overdue credential is due.", sample.overdue
+        )
+        yield GaugeMetricFamily("tolstoy_leader", "1 while this replica acts.", float(sample.leader))
+
+
+class _Words:
+    """Keeps one label to a bounded number of short words: a text, or one word too many, is "other"."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, word: str) -> str:
+        if word in self._known:
+            return word
+        if len(self._known) >= _MAX_WORDS or not _WORD.fullmatch(word):
+            return OTHER
+        self._known.add(word)
+        return word
+
+
+def _reason(reason: str) -> str:
+    return str(reason) if reason in _REASONS else OTHER
