@@ -148,11 +148,13 @@ class StoreClient:
 
     async def list_versions(self, name: str) -> Sequence[VersionInfo]:
         def execute() -> Sequence[VersionInfo]:
+            time = max(self._as_of(), 0.0)
             labelled = set(self._store.labels.values())
             one = frozenset({"label"})
             return [
                 VersionInfo(version, one if version in labelled else frozenset(), EPOCH + created)
                 for version, (_, created) in self._store.versions.items()
+                if created <= time
             ]
 
         return await self._network.call(self._process, SERVICE, execute)

@@ -52,12 +52,14 @@ class Bookkeeping:
     """Where the tokens of a document come from.
 
     `base`: the version that this document replaced. `of` and `n`: which refresh token was spent for them, by which
-    attempt. `token`, `spent`: fingerprints of the refresh token in this document and of the spent one.
+    attempt; `under`: how that one was reserved. `scheme`: how attempts on the token in this document are reserved.
+    `token`, `spent`: fingerprints of the refresh token in this document and of the spent one.
     """
 
     base: str
     of: str
     n: int
+    under: Scheme
     scheme: Scheme
     token: str
     spent: str
@@ -73,6 +75,7 @@ class Bookkeeping:
             "base": self.base,
             "of": self.of,
             "n": self.n,
+            "under": self.under.value,
             "scheme": self.scheme.value,
             "token": self.token,
             "spent": self.spent,
@@ -88,7 +91,8 @@ class Bookkeeping:
         if not all(isinstance(text, str) for text in texts.values()) or not isinstance(n, int):
             return None
         try:
-            return cls(n=n, scheme=Scheme(member.get("scheme")), **texts)  # type: ignore[arg-type]
+            schemes = {key: Scheme(str(member.get(key))) for key in ("under", "scheme")}
+            return cls(n=n, **schemes, **texts)  # type: ignore[arg-type]
         except ValueError:
             return None
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme, fingerprint
 from tolstoy_operator.domain.refreshids import rebase_id, result_id
-from tolstoy_operator.domain.refreshrecords import Claim, Fate, Record
+from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate, Record, Seal
 
 VERSION_KEPT_S: Final = 86_400.0
 """A version younger than this is never removed by Secrets Manager, so it counts against the limit."""
@@ -138,7 +138,15 @@ def intact(arn: str, document: OAuthDocument) -> bool:
     return books is not None and books.token == fingerprint(arn, document.refresh_token)
 
 
-def origin(arn: str, version: str, document: OAuthDocument) -> str:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A refresh token's identity, and how attempts to spend it are reserved."""
+
+    of: str
+    scheme: Scheme
+
+
+def origin(arn: str, version: str, document: OAuthDocument) -> Origin:
     """The identity of the refresh token in `document`, which is version `version`.
 
     A token that we stored is named by the result that brought it, so every edited copy of the document means the same
@@ -146,8 +154,20 @@ def origin(arn: str, version: str, document: OAuthDocument) -> str:
     """
     books = document.bookkeeping
     if books is not None and intact(arn, document):
-        return result_id(arn, books.of, books.n)
-    return version
+        return Origin(result_id(arn, books.of, books.n), books.scheme)
+    return Origin(version, Scheme.CLAIM)
+
+
+def origin_by(arn: str, record: Record, token: str) -> Origin | None:
+    """The identity of the refresh token with the fingerprint `token`, if `record` knows it."""
+    match record:
+        case OAuthDocument(bookkeeping=Bookkeeping() as books):
+            if books.token == token and intact(arn, record):
+                return Origin(result_id(arn, books.of, books.n), books.scheme)
+            return Origin(books.of, books.under) if books.spent == token else None
+        case Claim() | Seal() | Doubt():
+            return Origin(record.of, record.scheme) if record.token == token else None
+    return None
 
 
 def target_id(arn: str, current: str, answer: Answer) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tolstoy_operator.domain.oauthdocument import MEMBER, MalformedDocument, OAuthDocument
+from tolstoy_operator.domain.oauthdocument import MEMBER, MalformedDocument, OAuthDocument, Scheme
 from tolstoy_operator.domain.secretvalue import SecretValue
 
 
@@ -36,14 +36,15 @@ class Fate(StrEnum):
 class Claim:
     """One replica alone may spend the token in attempt `n`.
 
-    `token`: fingerprint of the refresh token. `owner`, `cluster`: for people and for the choice of the waiting time.
-    `nonce` makes the record unique, so that a repeated write is told from another's. `fates`: what the claimer knew of
-    the attempts before this one.
+    `token`: fingerprint of the refresh token. `scheme`: how attempts on it are reserved. `owner`, `cluster`: for
+    people and for the choice of the waiting time. `nonce` makes the record unique, so that a repeated write is told
+    from another's. `fates`: what the claimer knew of the attempts before this one.
     """
 
     of: str
     n: int
     token: str
+    scheme: Scheme
     owner: str
     cluster: str
     nonce: str
@@ -58,6 +59,7 @@ class Seal:
     of: str
     n: int
     token: str
+    scheme: Scheme
     by: str
 
 
@@ -68,6 +70,7 @@ class Doubt:
     of: str
     n: int
     token: str
+    scheme: Scheme
     cause: str
     raw: SecretValue
 
@@ -82,10 +85,7 @@ def encode(record: Record) -> SecretValue:
             return record.encode()
         case Claim():
             member: dict[str, Any] = {
-                "kind": "claim",
-                "of": record.of,
-                "n": record.n,
-                "token": record.token,
+                **_head("claim", record),
                 "owner": record.owner,
                 "cluster": record.cluster,
                 "nonce": record.nonce,
@@ -93,16 +93,9 @@ def encode(record: Record) -> SecretValue:
                 "fates": {str(n): fate.value for n, fate in sorted(record.fates.items())},
             }
         case Seal():
-            member = {"kind": "seal", "of": record.of, "n": record.n, "token": record.token, "by": record.by}
+            member = {**_head("seal", record), "by": record.by}
         case Doubt():
-            member = {
-                "kind": "doubt",
-                "of": record.of,
-                "n": record.n,
-                "token": record.token,
-                "cause": record.cause,
-                "raw": record.raw.reveal(),
-            }
+            member = {**_head("doubt", record), "cause": record.cause, "raw": record.raw.reveal()}
     return SecretValue(json.dumps({MEMBER: member}, separators=(",", ":")))
 
 
@@ -118,11 +111,23 @@ def decode(value: SecretValue | None) -> Record:
         raise MalformedDocument("a record of the refresh protocol cannot be read") from None
 
 
+def _head(kind: str, record: Claim | Seal | Doubt) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "of": record.of,
+        "n": record.n,
+        "token": record.token,
+        "scheme": record.scheme.value,
+    }
+
+
+def _read_head(member: dict[str, Any]) -> dict[str, Any]:
+    return {key: member[key] for key in ("of", "n", "token")} | {"scheme": Scheme(member["scheme"])}
+
+
 def _claim(member: dict[str, Any]) -> Claim:
     return Claim(
-        of=member["of"],
-        n=member["n"],
-        token=member["token"],
+        **_read_head(member),
         owner=member["owner"],
         cluster=member["cluster"],
         nonce=member["nonce"],
@@ -132,17 +137,11 @@ def _claim(member: dict[str, Any]) -> Claim:
 
 
 def _seal(member: dict[str, Any]) -> Seal:
-    return Seal(of=member["of"], n=member["n"], token=member["token"], by=member["by"])
+    return Seal(**_read_head(member), by=member["by"])
 
 
 def _doubt(member: dict[str, Any]) -> Doubt:
-    return Doubt(
-        of=member["of"],
-        n=member["n"],
-        token=member["token"],
-        cause=member["cause"],
-        raw=SecretValue(member["raw"]),
-    )
+    return Doubt(**_read_head(member), cause=member["cause"], raw=SecretValue(member["raw"]))
 
 
 _RECORDS: dict[str, Callable[[dict[str, Any]], Record]] = {"claim": _claim, "seal": _seal, "doubt": _doubt}

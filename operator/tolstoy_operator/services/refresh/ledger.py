@@ -149,7 +149,7 @@ class Ledger:
 
         False when something stands there already that this view did not show.
         """
-        seal = Seal(view.of, attempt.n, view.token, by)
+        seal = Seal(view.of, attempt.n, view.token, self.scheme, by)
         try:
             await self.first.create(self.spot(view, view.of, attempt.n, Kind.RESULT), seal)
         except AlreadyExists:

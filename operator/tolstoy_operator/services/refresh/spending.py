@@ -85,7 +85,8 @@ class Spending:
         lifetime = expires_at - now if expires_at is not None else traits.lifetime_s
         owner = self._parts.exclusive and self._parts.owns(view)
         scheme = next_scheme(traits, lifetime, self._parts.rules, owner=owner)
-        books = Bookkeeping(view.version, grip.claim.of, grip.claim.n, scheme, token="", spent=view.token)
+        claim = grip.claim
+        books = Bookkeeping(view.version, claim.of, claim.n, claim.scheme, scheme, token="", spent=view.token)
         return merge(view.document, accepted.tokens, books, arn=view.arn, now=now, lifetime=traits.lifetime_s)
 
     async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
@@ -120,7 +121,7 @@ class Spending:
         if doubt.raw is None:
             return
         view, claim = grip.view, grip.claim
-        record = Doubt(claim.of, claim.n, view.token, doubt.cause.value, doubt.raw)
+        record = Doubt(claim.of, claim.n, view.token, claim.scheme, doubt.cause.value, doubt.raw)
         await self._parts.step("doubt")
         for place in (grip.ledger.first, grip.ledger.second):
             try:
@@ -141,6 +142,7 @@ class Spending:
             of=view.of,
             n=len(attempts),
             token=view.token,
+            scheme=self._parts.ledger_for(view).scheme,
             owner=self._parts.owner,
             cluster=self._parts.cluster,
             nonce=self._parts.random.nonce(),
