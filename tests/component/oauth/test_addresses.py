@@ -13,6 +13,7 @@ from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
 from tolstoy_operator.domain.tokenreply import Accepted, NotSent, NotSentCause
 from tolstoy_operator.oauth.client import TokenClient
 from tolstoy_operator.oauth.proxies import Proxies
+from tolstoy_operator.oauth.transport import resolve
 
 
 async def test_a_private_address_gets_nothing(server: FakeProvider, client: TokenClient) -> None:
@@ -159,3 +160,9 @@ async def test_another_certificate_authority_by_environment(
     outcome = await make_client(ca_file=stranger.ca_file).send(refresh(server.port))
 
     assert outcome == NotSent(NotSentCause.TLS, "the handshake failed")
+
+
+async def test_the_systems_resolver() -> None:
+    assert "127.0.0.1" in await resolve("localhost", 443)
+    with pytest.raises(OSError, match="."):
+        await resolve("host.invalid", 443)
