@@ -10,7 +10,7 @@ from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.network import Network
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.services.refresh.ports import JournalEntry
+from tolstoy_operator.domain.refreshrecords import JournalEntry
 
 T = TypeVar("T")
 

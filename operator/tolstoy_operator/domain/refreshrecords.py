@@ -145,3 +145,12 @@ def _doubt(member: dict[str, Any]) -> Doubt:
 
 
 _RECORDS: dict[str, Callable[[dict[str, Any]], Record]] = {"claim": _claim, "seal": _seal, "doubt": _doubt}
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One object of the journal without its payload. `secret`: the name of the upstream secret."""
+
+    key: str
+    secret: str
+    created_at: float

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from tolstoy_operator.domain.elapsed import ClockReading
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refreshrecords import JournalEntry
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import Outcome
 
@@ -41,15 +41,6 @@ class Revocation(Protocol):
     async def revoke(self, document: OAuthDocument) -> bool:
         """Revoke the refresh token, then the access token, and verify. True when both are dead for certain."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One object of the journal without its payload. `secret`: the name of the upstream secret."""
-
-    key: str
-    secret: str
-    created_at: float
 
 
 class Journal(Protocol):
