@@ -136,6 +136,21 @@ class OAuthDocument:
         return self._secret("refreshToken")
 
     @property
+    def client_secret(self) -> SecretValue | None:
+        """None when absent or empty: a public client."""
+        return self._secret("clientSecret")
+
+    @property
+    def client_id(self) -> str | None:
+        """None when absent or empty."""
+        return self.members.get("clientId") or None
+
+    @property
+    def token_endpoint(self) -> str | None:
+        """The URL as stored, not yet checked against any policy; None when absent or empty."""
+        return self.members.get("tokenEndpoint") or None
+
+    @property
     def expires_at(self) -> float | None:
         """When the access token expires, epoch seconds; None when unknown. Seconds and milliseconds are told apart."""
         return _seconds(self.members.get("expiresAt"))

@@ -156,6 +156,16 @@ class SecretsService:
         """Prove that the store answers and lets us in. Raises `StoreError`."""
         await self._store.validate_access()
 
+    def adopt(self, name: str, version_id: str, value: SecretValue) -> None:
+        """Serve a version that this process has just made current by other means than `update`."""
+        before = self._cache.get(name)
+        if before is None:
+            self.invalidate(name)
+        else:
+            labels = frozenset({CURRENT})
+            written = SecretVersion(name, before.version.arn, version_id, labels, value, self._wall())
+            self._publish(written, self._cache.known.get(name))
+
     def invalidate(self, name: str) -> None:
         """Have the store asked at the next read. The value can still stand in as a stale one."""
         self._cache.invalidate(name)
