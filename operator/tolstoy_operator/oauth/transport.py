@@ -185,7 +185,7 @@ class Transport:
             finally:
                 await progress.close()
         headers = lowered(response.headers)
-        return WireReply(response.status_code, headers, _decoded(bytes(progress.body), headers))
+        return WireReply(response.status_code, headers, decoded(bytes(progress.body), headers))
 
 
 async def _read(response: httpx.Response, body: bytearray) -> None:
@@ -196,7 +196,7 @@ async def _read(response: httpx.Response, body: bytearray) -> None:
             return
 
 
-def _decoded(body: bytes, headers: dict[str, str]) -> bytes:
+def decoded(body: bytes, headers: dict[str, str]) -> bytes:
     """The body unpacked when a provider packed it without being asked, never beyond the limit."""
     if headers.get("content-encoding", "").strip().lower() not in {"gzip", "x-gzip", "deflate"}:
         return body

@@ -12,8 +12,18 @@ import pytest
 
 from tests.component.oauth.conftest import CLIENT_SECRET, HOST, REFRESH_TOKEN, FakeResolver, refresh
 from tests.support.tlsprovider import Authority, FakeProvider, Request, answer, provider, raw
-from tolstoy_operator.domain.tokenreply import Accepted, DoubtCause, InDoubt, NotSent, NotSentCause, Rejected, Rejection
+from tolstoy_operator.domain.tokenreply import (
+    REPLY_LIMIT,
+    Accepted,
+    DoubtCause,
+    InDoubt,
+    NotSent,
+    NotSentCause,
+    Rejected,
+    Rejection,
+)
 from tolstoy_operator.oauth.client import TokenClient
+from tolstoy_operator.oauth.transport import decoded
 
 GOOD = '{"access_token":"at-1","refresh_token":"rt-2","expires_in":3600}'
 
@@ -233,6 +243,7 @@ async def test_packed_without_being_asked(server: FakeProvider, client: TokenCli
     assert isinstance(bomb, InDoubt)
     assert bomb.cause is DoubtCause.OVERSIZE
 
+    assert bomb.raw is not None
     server.behave = answer(200, b"no gzip", Content_Encoding="gzip")
     assert isinstance(await client.send(refresh(server.port)), InDoubt)
 
@@ -259,3 +270,10 @@ async def test_an_echoed_secret_is_no_error_code(server: FakeProvider, client: T
         server.behave = answer(400, json.dumps({"error": echo}))
 
         assert await client.send(refresh(server.port)) == Rejected(Rejection.UNKNOWN, "http_400", 400)
+
+
+def test_a_packed_body_is_never_unpacked_beyond_the_limit() -> None:
+    bomb = gzip.compress(b" " * 10_000_000)
+
+    assert len(decoded(bomb, {"content-encoding": "GZip"})) == REPLY_LIMIT + 1
+    assert decoded(bomb, {}) == bomb

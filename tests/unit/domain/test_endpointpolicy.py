@@ -61,6 +61,7 @@ def test_allowed(url: str, host: str, port: int, target: str) -> None:
         "https://login.example.com@evil.example/token",
         "https://evil.example\\@login.example.com/token",
         "https://evil.example#@login.example.com/token",
+        "https://login.example.com/@evil.example/token",
         "https://login.example.com/token#fragment",
         "https://login.example.com\\.evil.example/token",
         "https://login.example.com%2eevil.example/token",
