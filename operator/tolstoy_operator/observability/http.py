@@ -33,7 +33,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 2.0
 _IDLE_SECONDS: Final = 75.0
-_MAX_BODY: Final = 1024
 _MAX_TOKEN: Final = 8192
 _REVIEWS_AT_A_TIME: Final = 4
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -117,7 +116,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen. Raises `OSError` when the address cannot be bound."""
-        app = web.Application(middlewares=[self._guard], client_max_size=_MAX_BODY)
+        app = web.Application(middlewares=[self._guard])
         app.on_response_prepare.append(_add_headers)
         for path, handler in (
             ("/healthz", self._healthz),
@@ -127,19 +126,16 @@ class HttpServer:
             ("/metrics", self._exposition),
         ):
             app.router.add_get(path, handler)
-        self._runner = web.AppRunner(
+        runner = web.AppRunner(
             app,
             access_log=None,  # a line for every probe would drown the rest
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=0.0,  # the bodies that we do not read are not drained either
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError:
-            await self.stop()
-            raise
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port).start()
+        self._runner = runner
         _log.info("health and metrics on port %d", self.port)
 
     async def stop(self) -> None:

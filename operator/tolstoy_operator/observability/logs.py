@@ -41,7 +41,7 @@ _OUTPUT_FIELDS = frozenset({"ts", "level", "logger", "msg", "exc"})
 _REFERENCE_FIELDS = ("namespace", "name", "uid", "kind")
 _MAX_FIELDS = 32
 _MAX_FRAMES = 20
-_MAX_NESTED = 4
+_MAX_NESTED = 3
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:

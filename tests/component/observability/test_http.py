@@ -312,6 +312,16 @@ async def test_a_body_is_not_read(bench: Bench) -> None:
     assert answer.status == 200
 
 
+async def test_a_body_that_never_comes_does_not_hold_the_connection(bench: Bench) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.server.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    async with asyncio.timeout(3):
+        answer = await reader.read()  # until the server closes
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
