@@ -15,48 +15,19 @@ from http import HTTPStatus
 
 from tolstoy_operator.domain import tokenerrors
 from tolstoy_operator.domain.replyfields import Document, at, decode, first, http_date, lowered, moment, number, word
-from tolstoy_operator.domain.replyrules import STANDARD, LifetimeUnit, ReplyRules, TextRule
+from tolstoy_operator.domain.replyrules import STANDARD, LifetimeUnit, ReplyRules
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import (
     RAW_LIMIT,
-    RETRY_AFTER_LIMIT,
     TOKEN_LIMIT,
     Accepted,
     DoubtCause,
     InDoubt,
     Note,
-    NotSent,
-    NotSentCause,
-    Outcome,
     Rejected,
     Rejection,
     Tokens,
 )
-
-__all__ = [
-    "RAW_LIMIT",
-    "REPLY_LIMIT",
-    "RETRY_AFTER_LIMIT",
-    "STANDARD",
-    "TOKEN_LIMIT",
-    "Accepted",
-    "DoubtCause",
-    "Grant",
-    "InDoubt",
-    "LifetimeUnit",
-    "NotSent",
-    "NotSentCause",
-    "Note",
-    "Outcome",
-    "Rejected",
-    "Rejection",
-    "ReplyRules",
-    "Sent",
-    "TextRule",
-    "Tokens",
-    "interpret",
-    "parse_reply",
-]
 
 REPLY_LIMIT = 256 * 1024
 """Largest body in bytes that is looked at."""

@@ -26,7 +26,7 @@ from tolstoy_operator.domain.tokenhealth import (
     parse_probe,
     parse_revocation,
 )
-from tolstoy_operator.domain.tokenreply import (
+from tolstoy_operator.domain.tokenoutcome import (
     RAW_LIMIT,
     Accepted,
     DoubtCause,
@@ -36,9 +36,8 @@ from tolstoy_operator.domain.tokenreply import (
     NotSentCause,
     Outcome,
     Rejected,
-    Sent,
-    parse_reply,
 )
+from tolstoy_operator.domain.tokenreply import Sent, parse_reply
 from tolstoy_operator.oauth.assertions import UnusableKey
 from tolstoy_operator.oauth.clientauth import OAuthClient, Proof, UnusableClient, prove
 from tolstoy_operator.oauth.tokenrequest import BodyFormat, RefreshTokenGrant, TokenRequest, encode, headers, token_wire

@@ -13,8 +13,9 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 from tolstoy_operator.domain.endpointpolicy import Endpoint, EndpointPolicy
+from tolstoy_operator.domain.replyrules import STANDARD, ReplyRules
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenreply import STANDARD, Grant, ReplyRules
+from tolstoy_operator.domain.tokenreply import Grant
 from tolstoy_operator.oauth.assertions import SigningKey, Statement, sign
 from tolstoy_operator.oauth.clientauth import OAuthClient, Proof, prove
 from tolstoy_operator.oauth.wire import Wire

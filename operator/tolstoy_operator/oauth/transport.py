@@ -25,7 +25,8 @@ import httpx
 
 from tolstoy_operator.domain.endpointpolicy import EndpointNotAllowed, check_address
 from tolstoy_operator.domain.replyfields import lowered
-from tolstoy_operator.domain.tokenreply import REPLY_LIMIT, DoubtCause, InDoubt, NotSent, NotSentCause
+from tolstoy_operator.domain.tokenoutcome import DoubtCause, InDoubt, NotSent, NotSentCause
+from tolstoy_operator.domain.tokenreply import REPLY_LIMIT
 from tolstoy_operator.oauth.proxies import Proxies
 from tolstoy_operator.oauth.wire import Wire, WireReply
 

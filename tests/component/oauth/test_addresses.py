@@ -10,7 +10,7 @@ import pytest
 from tests.component.oauth.conftest import HOST, FakeResolver, refresh
 from tests.support.tlsprovider import Authority, FakeProvider, connect_proxy, provider
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
-from tolstoy_operator.domain.tokenreply import Accepted, NotSent, NotSentCause
+from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause
 from tolstoy_operator.oauth.client import TokenClient
 from tolstoy_operator.oauth.proxies import Proxies
 from tolstoy_operator.oauth.transport import resolve

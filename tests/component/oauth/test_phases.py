@@ -12,8 +12,7 @@ import pytest
 
 from tests.component.oauth.conftest import CLIENT_SECRET, HOST, REFRESH_TOKEN, FakeResolver, refresh
 from tests.support.tlsprovider import Authority, FakeProvider, Request, answer, provider, raw
-from tolstoy_operator.domain.tokenreply import (
-    REPLY_LIMIT,
+from tolstoy_operator.domain.tokenoutcome import (
     Accepted,
     DoubtCause,
     InDoubt,
@@ -22,6 +21,7 @@ from tolstoy_operator.domain.tokenreply import (
     Rejected,
     Rejection,
 )
+from tolstoy_operator.domain.tokenreply import REPLY_LIMIT
 from tolstoy_operator.oauth.client import TokenClient
 from tolstoy_operator.oauth.transport import decoded
 

@@ -10,7 +10,7 @@ from dev.oauth.server import CLIENT_SECRET, OAuthServer
 from tests.integration.oauth.conftest import policy_for
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Liveness, RevocationResult
-from tolstoy_operator.domain.tokenreply import Accepted, Rejected, Rejection
+from tolstoy_operator.domain.tokenoutcome import Accepted, Rejected, Rejection
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import Audience, AuthMethod, OAuthClient, next_authentication

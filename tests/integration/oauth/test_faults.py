@@ -10,7 +10,7 @@ from dev.oauth.proxy import Action, Fault, FaultProxy, ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, OAuthServer
 from tests.integration.oauth.conftest import policy_for
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenreply import Accepted, DoubtCause, InDoubt, Rejected
+from tolstoy_operator.domain.tokenoutcome import Accepted, DoubtCause, InDoubt, Rejected
 from tolstoy_operator.oauth.client import TokenClient
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient
 from tolstoy_operator.oauth.proxies import Proxies

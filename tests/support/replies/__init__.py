@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
+from tolstoy_operator.domain.replyrules import LifetimeUnit, ReplyRules, TextRule
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenreply import Grant, LifetimeUnit, Rejection, ReplyRules, Sent, TextRule
+from tolstoy_operator.domain.tokenoutcome import Rejection
+from tolstoy_operator.domain.tokenreply import Grant, Sent
 
 SENT_AT = 1_790_000_000.0
 _GRANTS = {"client-credentials": Grant.CLIENT_CREDENTIALS, "jwt-bearer": Grant.JWT_BEARER}

@@ -19,7 +19,7 @@ from tolstoy_operator.domain.tokenhealth import (
     parse_probe,
     parse_revocation,
 )
-from tolstoy_operator.domain.tokenreply import Rejection
+from tolstoy_operator.domain.tokenoutcome import Rejection
 
 NOW = 1_790_000_000.0
 SLACK = ProbeRules(success={"ok": True}, dead_codes=frozenset({"invalid_auth", "token_revoked"}))

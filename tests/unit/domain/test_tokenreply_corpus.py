@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.replies import SENT_AT, Reply, load
-from tolstoy_operator.domain.tokenreply import RAW_LIMIT, Accepted, InDoubt, Rejected, interpret, parse_reply
+from tolstoy_operator.domain.tokenoutcome import RAW_LIMIT, Accepted, InDoubt, Rejected
+from tolstoy_operator.domain.tokenreply import interpret, parse_reply
 
 CORPUS = load()
 

@@ -10,23 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolstoy_operator.domain import tokenreply
+from tolstoy_operator.domain.replyrules import STANDARD, LifetimeUnit, ReplyRules
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenreply import (
+from tolstoy_operator.domain.tokenoutcome import (
     RAW_LIMIT,
     RETRY_AFTER_LIMIT,
-    STANDARD,
     Accepted,
     DoubtCause,
-    Grant,
     InDoubt,
-    LifetimeUnit,
     Rejected,
     Rejection,
-    ReplyRules,
-    Sent,
-    interpret,
-    parse_reply,
 )
+from tolstoy_operator.domain.tokenreply import Grant, Sent, interpret, parse_reply
 
 SENT = Sent(at=1_790_000_000.0)
 TOKEN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=300)

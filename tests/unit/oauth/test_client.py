@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness, Revocation, RevocationResult
-from tolstoy_operator.domain.tokenreply import Accepted, DoubtCause, InDoubt, Note, NotSent, NotSentCause
+from tolstoy_operator.domain.tokenoutcome import Accepted, DoubtCause, InDoubt, Note, NotSent, NotSentCause
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenreply import Accepted, DoubtCause, InDoubt, Outcome, Rejected, Rejection, Tokens
+from tolstoy_operator.domain.tokenoutcome import Accepted, DoubtCause, InDoubt, Outcome, Rejected, Rejection, Tokens
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.clientauth import (
     Audience,
