@@ -18,6 +18,7 @@ from tolstoy_operator.engine.inventory import Credential, Inventory
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.observability.http import Check
+from tolstoy_operator.observability.metrics import CacheTotals
 from tolstoy_operator.services.secrets import SecretsService
 
 STUCK_AFTER = 120.0
@@ -90,6 +91,11 @@ class Health:
     def is_leader(self) -> bool:
         """Whether this replica acts."""
         return self._is_leader()
+
+    def cache_totals(self) -> CacheTotals:
+        """How the cache of secret values has answered so far."""
+        stats = self._secrets.stats()
+        return CacheTotals(hits=stats.hits, misses=stats.reads, stale=stats.stale_served)
 
     def summary(self) -> dict[str, Any]:
         """Figures without names of tenants."""

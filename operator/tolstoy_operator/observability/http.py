@@ -68,7 +68,7 @@ class HealthSource(Protocol):
         """Figures without names, ready for JSON.
 
         `secrets: {connected, …}` tells of the secret store: true, false, or null on a replica that has not asked. The
-        members `status`, `checks` and `credentials` are added by the server.
+        members `status`, `checks` and `items` are added by the server.
         """
         ...
 
@@ -179,7 +179,7 @@ class HttpServer:
             return _json(body)
         if (refusal := await self._refusal(request, namespace)) is not None:
             return refusal
-        body["credentials"] = [dict(one) for one in self._health.detail(namespace)]
+        body["items"] = [dict(one) for one in self._health.detail(namespace)]
         return _response(await asyncio.to_thread(_dump, body))  # thousands of credentials take a while
 
     async def _exposition(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Prometheus metrics, in a registry of their own.
 
 Two ways in. What happens is counted by a method call where it happens. What *is* (how many credentials are in which
-state, how long the queue is) is asked of a `GaugeSource` when somebody scrapes, so that nothing ticks and nothing goes
+state, how long the queue is) is asked of a `FigureSource` when somebody scrapes, so that nothing ticks and nothing goes
 stale. The number of series is bounded: reasons are the API's closed list, other labels hold a bounded number of short
 words, and series per credential exist only where the installation asked for them and go with the object.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from prometheus_client import (
@@ -24,7 +23,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -42,15 +41,16 @@ _SYNC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class CacheResult(StrEnum):
-    """How the cache answered. `STALE`: with a value past its time, because upstream could not be asked."""
+@dataclass(frozen=True, slots=True)
+class CacheTotals:
+    """Look-ups since the start. `stale`: answered with a value past its time, because upstream could not be asked."""
 
-    HIT = "hit"
-    MISS = "miss"
-    STALE = "stale"
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
 
 
-class GaugeSource(Protocol):
+class FigureSource(Protocol):
     """Current figures, cheap to compute. Called on the event loop's thread, once a scrape."""
 
     def credentials_by_reason(self) -> Mapping[str, int]:
@@ -69,15 +69,20 @@ class GaugeSource(Protocol):
         """Whether this replica acts."""
         ...
 
+    def cache_totals(self) -> CacheTotals:
+        """How the cache of secret values has answered so far."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One answer of a `GaugeSource`, held so that rendering can happen on another thread."""
+    """One answer of a `FigureSource`, held so that rendering can happen on another thread."""
 
     by_reason: Mapping[str, int] = field(default_factory=dict)
     queue_depth: int = 0
     overdue: float = 0.0
     leader: bool = False
+    cache: CacheTotals = field(default_factory=CacheTotals)
 
 
 class Metrics:
@@ -86,7 +91,7 @@ class Metrics:
     def __init__(self, *, version: str, per_credential: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._per_credential = per_credential
-        self._source: GaugeSource | None = None
+        self._source: FigureSource | None = None
         self._sample = _Sample()
         self._words = {label: _Words() for label in ("operation", "outcome", "verb", "resource", "code", "kind")}
         self._register_process(version)
@@ -94,7 +99,7 @@ class Metrics:
         self._register_traffic()
         self._register_credentials()
 
-    def bind(self, source: GaugeSource) -> None:
+    def bind(self, source: FigureSource) -> None:
         """Say whom to ask for current figures."""
         self._source = source
 
@@ -108,10 +113,6 @@ class Metrics:
         operation = self._words["operation"](operation)
         self._upstream_calls.labels(operation, self._words["outcome"](outcome)).inc()
         self._upstream_seconds.labels(operation).observe(seconds)
-
-    def observe_cache(self, result: CacheResult, count: int = 1) -> None:
-        """`count` look-ups in the cache of secret values."""
-        self._cache.labels(result.value).inc(count)
 
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
@@ -147,6 +148,7 @@ class Metrics:
                 queue_depth=source.queue_depth(),
                 overdue=source.oldest_overdue_seconds(),
                 leader=source.is_leader(),
+                cache=source.cache_totals(),
             )
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
@@ -186,9 +188,6 @@ class Metrics:
             buckets=_CALL_SECONDS,
             registry=registry,
         )
-        self._cache = Counter("tolstoy_cache", "Look-ups of secret values.", ["result"], registry=registry)
-        for result in CacheResult:
-            self._cache.labels(result.value)
         self._kube_requests = Counter(
             "tolstoy_kube_requests",
             "Requests to the Kubernetes API, code 0 for those without an answer.",
@@ -231,6 +230,10 @@ class _SampleCollector(Collector):
             "tolstoy_queue_oldest_overdue_seconds", "For how long the most overdue credential is due.", sample.overdue
         )
         yield GaugeMetricFamily("tolstoy_leader", "1 while this replica acts.", float(sample.leader))
+        cache = CounterMetricFamily("tolstoy_cache", "Look-ups of secret values.", labels=["result"])
+        for result, count in (("hit", sample.cache.hits), ("miss", sample.cache.misses), ("stale", sample.cache.stale)):
+            cache.add_metric([result], count)
+        yield cache
 
 
 class _Words:

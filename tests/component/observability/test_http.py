@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.observability.http import Check, HttpServer
-from tolstoy_operator.observability.metrics import Metrics
+from tolstoy_operator.observability.metrics import CacheTotals, Metrics
 
 CANARY = "cAnary7QxT9vLm2ZpK4wRs8"
 PATHS = ["/healthz", "/readyz", "/health", "/status/detailed", "/metrics"]
@@ -26,7 +26,7 @@ class FakeHealth:
         self.ready = [Check("inventory", True)]
         self.figures: dict[str, Any] = {
             "secrets": {"connected": True, "region": "eu-west-1"},
-            "counts": {"Synced": 2},
+            "credentials": {"total": 2},
         }
         self.credentials: list[dict[str, Any]] = [
             {"namespace": "team-a", "name": "github", "reason": "Synced"},
@@ -150,9 +150,9 @@ async def test_the_detailed_status_gives_figures_to_all_and_credentials_to_nobod
     answer = await bench.get("/status/detailed")
     assert answer.status == 200
     assert answer.json["status"] == "healthy"
-    assert answer.json["counts"] == {"Synced": 2}
+    assert answer.json["credentials"] == {"total": 2}
     assert [check["name"] for check in answer.json["checks"]] == ["loop", "watches", "inventory"]
-    assert "credentials" not in answer.json
+    assert "items" not in answer.json
     assert bench.authorizer.asked == []
 
 
@@ -178,8 +178,8 @@ async def test_single_credentials_are_for_those_whom_the_cluster_lets_see_them(
         assert "slack" not in answer.text
         assert answer.json.keys() == {"error"}
     else:
-        assert [one["name"] for one in answer.json["credentials"]] == names
-        assert answer.json["counts"] == {"Synced": 2}
+        assert [one["name"] for one in answer.json["items"]] == names
+        assert answer.json["credentials"] == {"total": 2}
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
@@ -233,6 +233,9 @@ async def test_metrics_are_sampled_at_the_scrape_and_parse_in_both_formats(bench
 
         def is_leader(self) -> bool:
             return True
+
+        def cache_totals(self) -> CacheTotals:
+            return CacheTotals(hits=1)
 
     source = FakeSource()
     bench.metrics.bind(source)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.observability.metrics import PENDING, CacheResult, Metrics
+from tolstoy_operator.observability.metrics import PENDING, CacheTotals, Metrics
 
 
 class FakeSource:
@@ -27,6 +27,9 @@ class FakeSource:
 
     def is_leader(self) -> bool:
         return bool(self.figures.get("leader", False))
+
+    def cache_totals(self) -> CacheTotals:
+        return CacheTotals(hits=10, misses=5, stale=1)
 
 
 @pytest.fixture
@@ -56,6 +59,9 @@ def test_figures_are_asked_for_at_the_scrape_only(metrics: Metrics) -> None:
     assert value(metrics, "tolstoy_queue_depth") == 3
     assert value(metrics, "tolstoy_queue_oldest_overdue_seconds") == 4.5
     assert value(metrics, "tolstoy_leader") == 1
+    assert value(metrics, "tolstoy_cache_total", result="hit") == 10
+    assert value(metrics, "tolstoy_cache_total", result="miss") == 5
+    assert value(metrics, "tolstoy_cache_total", result="stale") == 1
 
 
 def test_without_a_source_there_is_an_answer_too(metrics: Metrics) -> None:
@@ -80,18 +86,13 @@ def test_syncs_are_counted_by_reason_and_timed(metrics: Metrics) -> None:
     assert value(metrics, "tolstoy_sync_duration_seconds_sum") == pytest.approx(2.22)
 
 
-def test_upstream_calls_the_cache_and_kube_requests(metrics: Metrics) -> None:
+def test_upstream_calls_and_kube_requests(metrics: Metrics) -> None:
     metrics.observe_upstream_call("BatchGetSecretValue", "ok", 0.1)
     metrics.observe_upstream_call("BatchGetSecretValue", "Throttled", 0.3)
-    metrics.observe_cache(CacheResult.HIT)
-    metrics.observe_cache(CacheResult.STALE, 20)
     metrics.observe_kube_request("patch", "secrets", 200)
     metrics.observe_kube_request("patch", "secrets", 0)
     assert value(metrics, "tolstoy_upstream_calls_total", operation="BatchGetSecretValue", outcome="Throttled") == 1
     assert value(metrics, "tolstoy_upstream_call_duration_seconds_count", operation="BatchGetSecretValue") == 2
-    assert value(metrics, "tolstoy_cache_total", result="hit") == 1
-    assert value(metrics, "tolstoy_cache_total", result="miss") == 0
-    assert value(metrics, "tolstoy_cache_total", result="stale") == 20
     assert value(metrics, "tolstoy_kube_requests_total", verb="patch", resource="secrets", code="200") == 1
     assert value(metrics, "tolstoy_kube_requests_total", verb="patch", resource="secrets", code="0") == 1
 
@@ -133,8 +134,8 @@ def test_series_of_credentials_are_opt_in() -> None:
 
 
 def test_two_instances_share_nothing(metrics: Metrics) -> None:
-    metrics.observe_cache(CacheResult.HIT)
-    assert value(Metrics(version="2"), "tolstoy_cache_total", result="hit") == 0
+    metrics.observe_sync(Reason.SYNCED, 0.1)
+    assert value(Metrics(version="2"), "tolstoy_sync_total", outcome="Synced") is None
     assert value(metrics, "tolstoy_build_info", version="1.2.3") == 1
 
 
