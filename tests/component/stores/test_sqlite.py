@@ -155,6 +155,21 @@ async def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
     await store.close()
 
 
+async def test_a_write_that_breaks_off_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteStore(path)
+    first = await create(store)
+
+    def disk_is_full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite, "_prune", disk_is_full)
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        await store.put(NAME, SecretValue("two"), version_id=new_id())
+    assert (await store.describe(NAME)).labels == {CURRENT: first}
+    assert len(await store.list_versions(NAME)) == 1
+    await store.close()
+
+
 async def test_old_versions_without_labels_are_pruned(path: Path) -> None:
     now = 1_000_000.0
     store = SqliteStore(path, clock=lambda: now)

@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 from tolstoy_operator.domain import errors
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.stores import secretsmanager
-from tolstoy_operator.stores.secretsmanager import SecretsManagerStore
+from tolstoy_operator.stores.secretsmanager import Limits, SecretsManagerStore
 from tolstoy_operator.stores.secretsmanager_errors import FAILURES, from_code, translate
 
 NAME = "tolstoy/github/org-abc123"
@@ -247,6 +247,63 @@ class TestRequests:
         with pytest.raises(errors.StoreUnavailable) as raised:
             _ = [row async for row in store.list_changed(prefix="", since=None)]
         assert raised.value.transient
+
+
+class FakeBucket:
+    """Remembers what was asked of it."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.seen: list[str] = []
+
+    async def acquire(self) -> None:
+        self.seen.append("acquire")
+
+    def slow_down(self) -> None:
+        self.seen.append("slow_down")
+
+    def speed_up(self) -> None:
+        self.seen.append("speed_up")
+
+
+async def test_each_class_of_operations_has_its_own_rate(stub: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets: dict[float, FakeBucket] = {}
+
+    def make(rate: float) -> FakeBucket:
+        return buckets.setdefault(rate, FakeBucket(rate))
+
+    monkeypatch.setattr(secretsmanager, "TokenBucket", make)
+    limits = Limits(get=1, describe=2, batch=3, list=4, versions=5, write=6)
+    store = SecretsManagerStore(region="eu-central-1", threads=1, limits=limits)
+    stub.add_response("get_secret_value", value_row())
+    stub.add_client_error("describe_secret", "ThrottlingException")
+    stub.add_response("batch_get_secret_value", {"SecretValues": [], "Errors": []})
+    stub.add_response("list_secrets", {"SecretList": []})
+    stub.add_client_error("list_secret_version_ids", "AccessDeniedException")
+    for write in ("create_secret", "put_secret_value", "update_secret_version_stage"):
+        stub.add_response(write, {"VersionId": ID} if write == "create_secret" else {})
+
+    await store.get(NAME)
+    with pytest.raises(errors.Throttled):
+        await store.describe(NAME)
+    await store.get_many(["a", "b"])
+    await store.validate_access()
+    with pytest.raises(errors.AccessDenied):
+        await store.list_versions(NAME)
+    await store.create(NAME, SecretValue("x"), version_id=ID)
+    await store.put(NAME, SecretValue("x"), version_id=ID)
+    await store.move_label(NAME, "A", from_version=None, to_version=ID)
+    await store.close()
+
+    ok = ["acquire", "speed_up"]
+    assert {rate: bucket.seen for rate, bucket in buckets.items()} == {
+        1: ok,
+        2: ["acquire", "slow_down"],
+        3: ok,
+        4: ok,
+        5: ["acquire"],
+        6: ok * 3,
+    }
 
 
 class TestAnswers:
