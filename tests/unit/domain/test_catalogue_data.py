@@ -34,7 +34,7 @@ def calls(entry: Entry) -> list[Call]:
 
 
 def test_there_are_as_many_providers_as_promised() -> None:
-    assert len(OWN) >= 10
+    assert len(OWN) >= 45
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +54,10 @@ def test_every_source_is_cited_and_an_address_and_not_of_the_future(name: str) -
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_an_entry_says_more_than_its_name(name: str) -> None:
+def test_an_entry_says_how_a_token_is_had_and_something_more(name: str) -> None:
     entry = CATALOGUE.entry(name)
     assert entry.grant is not None
-    assert sum(getattr(entry, fact) is not None for fact in FACTS) >= 5
+    assert len(list(entry.facts())) >= 2
 
 
 @pytest.mark.parametrize("name", OWN)
