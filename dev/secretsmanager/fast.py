@@ -54,10 +54,10 @@ class Secret:
     def touch(self, now: float) -> None:
         """It changed just now."""
         self.changed = round(now, 3)
-        self.history.record(now, self.entry())
+        self.row = self._row()  # kept, since listings need thousands of them
+        self.history.record(now, self.row)
 
-    def entry(self) -> Answer:
-        """Its row in a listing."""
+    def _row(self) -> Answer:
         row: Answer = {
             "ARN": self.arn,
             "Name": self.name,
@@ -126,7 +126,7 @@ class Service:
         """ListSecrets, with name filters only."""
         prefixes = _name_prefixes(request.get("Filters") or [])
         lag, now = self._board.list_lag, time.time()
-        looks = (secret.history.as_of(now - lag) if lag else secret.entry() for secret in self._secrets.values())
+        looks = (secret.history.as_of(now - lag) if lag else secret.row for secret in self._secrets.values())
         rows = [
             row
             for row in looks
@@ -140,7 +140,7 @@ class Service:
 
     def describe(self, request: Request) -> Answer:
         """DescribeSecret."""
-        row = self._find(request["SecretId"], deleted=True).entry()
+        row = dict(self._find(request["SecretId"], deleted=True).row)
         if "SecretVersionsToStages" in row:
             row["VersionIdsToStages"] = row.pop("SecretVersionsToStages")
         return row
@@ -238,8 +238,8 @@ class Service:
 
 def _load(stored: Mapping[str, Any]) -> Secret:
     secret = Secret(stored["name"], stored["arn"], stored["versions"], stored["created"])
-    secret.changed, secret.deleted = stored["changed"], stored["deleted"]
-    secret.history.record(0.0, secret.entry())
+    secret.deleted = stored["deleted"]
+    secret.touch(stored["changed"])
     return secret
 
 
