@@ -9,8 +9,8 @@ from typing import TypeVar
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.network import Network
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
-from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.refreshrecords import JournalEntry
+from tolstoy_operator.domain.secretvalue import SecretValue
 
 T = TypeVar("T")
 

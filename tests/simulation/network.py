@@ -28,6 +28,8 @@ class Weather:
     lag: float = 0.0
     cut_off: dict[tuple[str, str], float] = field(default_factory=dict)
     """(cluster, service) -> until when no call gets through."""
+    stuck: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """process -> its reads show this moment, until that one."""
 
 
 class Network:

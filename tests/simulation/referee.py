@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,6 @@ from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
 
 OPERATOR = "op"
 """Names of replicas begin so; everybody else is a person or the consent application."""
-CUTOFF_S = 60.0
-"""A request ends this long before its claim may be taken over, so one sent later than this after its claim is late."""
 
 
 class Violation(Exception):
@@ -59,6 +58,7 @@ class Referee:
         self.counts: Counter[str] = Counter()
         self.stored: dict[str, list[Stored]] = {}
         self.told: Counter[str] = Counter()
+        self.tell: Callable[[str], None] = lambda _text: None
         self._disturbed_at = -1e9
         store.on_current = self.current_moved
         store.on_version = self.version_written
@@ -66,6 +66,10 @@ class Referee:
         for cluster in clusters:
             cluster.on_object = self.object_written
             cluster.on_mirror = self.mirrored
+
+    def _broken(self, what: str) -> None:
+        self.violations.append(what)
+        self.tell(f"BROKEN  {what}")
 
     # What is durable where.
 
@@ -93,14 +97,14 @@ class Referee:
             why = self._excuse(first, again)
             self.counts[f"second use: {why or 'UNEXPLAINED'}"] += 1
             if why is None:
-                self.violations.append(
+                self._broken(
                     f"promise 1: {again.process} sent {token.text} again at {again.sent:.1f}, although"
                     f" {first.process} had sent it at {first.sent:.1f} (claimed {first.claimed:.1f})"
                 )
 
     def _excuse(self, first: Request, again: Request) -> str | None:
         """Which of the known gaps explains that `again` was sent."""
-        if any(request.sent - request.claimed > CUTOFF_S for request in (first, again)):
+        if any(self._stopped_before_send(request) for request in (first, again)):
             return "(a) stopped between fence and send"
         places = {stored.place for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent}
         if first.issued is not None and places & {"", again.cluster}:
@@ -109,6 +113,9 @@ class Referee:
         if places:
             return "(c) result only in another cluster, cut off from the store" if patient else None
         return self._lost(first, again, patient=patient)
+
+    def _stopped_before_send(self, request: Request) -> bool:
+        return request.sent - request.fenced > self.rules.request_deadline_s
 
     def _lost(self, first: Request, again: Request, *, patient: bool) -> str | None:
         """The same for a result that nobody had stored when `again` was sent."""
@@ -134,11 +141,9 @@ class Referee:
         books = after.get("tolstoy", {})
         if books.get("base") != old:
             if not self.sole_writer:
-                self.violations.append(
-                    f"promise 3: {actor} replaced {old[:8]} by {new[:8]}, which was made from another"
-                )
+                self._broken(f"promise 3: {actor} replaced {old[:8]} by {new[:8]}, which was made from another")
         elif before.get("note") != after.get("note"):
-            self.violations.append(f"promise 3: {actor} dropped the edit {before.get('note')!r}")
+            self._broken(f"promise 3: {actor} dropped the edit {before.get('note')!r}")
 
     # Promise 6: publication is monotone.
 
@@ -151,7 +156,7 @@ class Referee:
                 return
             version = self.store.document(version).get("tolstoy", {}).get("base")
             if version == new:
-                self.violations.append(f"promise 6: {cluster} published {new[:8]} after its successor {old[:8]}")
+                self._broken(f"promise 6: {cluster} published {new[:8]} after its successor {old[:8]}")
                 return
 
     # Promise 4: a lost response is never told as the user's fault.
@@ -166,15 +171,20 @@ class Referee:
         if ending.problem is Problem.REAUTHORIZATION_REQUIRED and "refuses" in ending.cause:
             spent = token.spent_by
             if spent is not None and not self.stored.get(spent.issued or "") and not self._excepted(token):
-                self.violations.append(f"promise 4: {process.name} blamed the user for a lost response ({token.text})")
+                self._broken(f"promise 4: {process.name} blamed the user for a lost response ({token.text})")
 
     def _excepted(self, token: RefreshToken) -> bool:
         return any(
-            request.sent - request.claimed > CUTOFF_S or (request.processed or 0.0) - request.claimed > self.rules.ttl_s
+            self._stopped_before_send(request) or (request.processed or 0.0) - request.claimed > self.rules.ttl_s
             for request in token.requests
         )
 
     # At the end, when the weather has been fine for long enough.
+
+    def busy(self) -> bool:
+        """Whether a refresh is under way at this moment."""
+        recent = self.loop.now - 60.0
+        return any(request.sent > recent for request in self.provider.requests[-3:])
 
     def final(self, *, blocked: str) -> None:
         """Promise 2: nothing that was durable is lost; and whatever can be alive, is."""
@@ -189,10 +199,10 @@ class Referee:
             self.counts[f"not judged: {blocked}"] += 1
             return
         if token.spent_by is not None and self.stored.get(token.spent_by.issued or ""):
-            self.violations.append(f"promise 2: {token.spent_by.issued} was stored, yet {token.text} is current")
+            self._broken(f"promise 2: {token.spent_by.issued} was stored, yet {token.text} is current")
         access = self.store.document(self.store.labels["AWSCURRENT"]).get("accessToken")
         if isinstance(access, str) and not self.provider.lives(access) and token.spent_by is None:
-            self.violations.append(f"liveness: the access token is dead, and {token.text} could have been used")
+            self._broken(f"liveness: the access token is dead, and {token.text} could have been used")
 
     def _current_token(self) -> RefreshToken | None:
         document = self.store.document(self.store.labels["AWSCURRENT"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from tests.simulation.journal import ClusterClient, Conflict
-from tests.simulation.loop import Future, Process
+from tests.simulation.loop import Process
 from tests.simulation.network import Network
 from tests.simulation.provider import EndpointClient
 from tests.simulation.store import NAME, StoreClient
@@ -36,11 +36,10 @@ class Habits:
 
 @dataclass(slots=True)
 class FaultPoints:
-    """Kills a process right before a named step."""
+    """Something happens to a process right before a named step, with this probability."""
 
+    strike: Callable[[Process, str], None]
     probability: float = 0.0
-    kill: Callable[[Process], None] = lambda process: process.kill()
-    counted: dict[str, int] = field(default_factory=dict)
 
 
 class Draws:
@@ -118,7 +117,7 @@ class Replica:
                 if ending.retry_after is not None:
                     return ending.retry_after + jitter
                 patient = ending.problem is not Problem.UPSTREAM_UNAVAILABLE
-                return min(1500.0 if patient else 60.0, 4.0 * 2.0**failures) * (0.5 + jitter)
+                return min(1500.0 if patient else 60.0, 4.0 * 2.0 ** min(failures, 12)) * (0.5 + jitter)
             case MirrorOnly():
                 return 300.0 * (1.0 + jitter)
             case Journalled():
@@ -155,8 +154,6 @@ class Replica:
         if name == "seal" or (name == "claim" and self._last_step != "seal"):
             self._endpoint.started = self._process.loop.now
         self._last_step = name
-        if self._random.random() < self._faults.probability:
-            self._faults.counted[name] = self._faults.counted.get(name, 0) + 1
-            process = self._process
-            process.loop.after(0.0, lambda: self._faults.kill(process))
-            await Future[None]()
+        if self._faults.probability and self._random.random() < self._faults.probability:
+            self._faults.strike(self._process, name)
+            await self._process.sleep(0.0)

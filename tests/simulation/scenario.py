@@ -59,7 +59,7 @@ class World:
         self.store = SimulatedStore(self.loop)
         self.network = Network(self.loop, draw, Weather())
         self.line = Line()
-        self.faults = FaultPoints(kill=self._kill)
+        self.faults = FaultPoints(strike=self._strike)
         self.clusters = [SimulatedCluster(self.loop, f"cluster{n}") for n in range(draw.choice([1, 1, 2, 3]))]
         self.processes = self._processes()
         self.habits = {process.name: self._habits(process) for process in self.processes}
@@ -73,9 +73,17 @@ class World:
             sole_writer=any(habits.sole_writer for habits in self.habits.values()),
             forgiving=any(habits.traits.forgiving for habits in self.habits.values()),
         )
+        self.strikes: Counter[str] = Counter()
+        self._strikes: list[tuple[float, str, Callable[[Process], None]]] = [
+            (0.5, "killed", self._kill),
+            (0.7, "stopped", self._stop),
+            (0.85, "cut off", lambda process: self._cut(process.cluster)),
+            (1.0, "stale", self._stick),
+        ]
         self.blocked = ""
         self.notes = 0
         if tell:
+            self.referee.tell = self._tell
             self._listen()
 
     def run(self) -> Result:
@@ -87,12 +95,15 @@ class World:
         self.loop.run(self.horizon)
         self._calm()
         self.loop.run(self.horizon + QUIET_S + self.lifetime)
+        for _ in range(10):
+            if self.referee.busy():
+                self.loop.run(self.loop.now + 30.0)
         self.referee.final(blocked=self.blocked)
         counts = self.referee.counts
         counts["expiries served"] += sum(request.issued is not None for request in self.provider.requests)
         counts["requests"] += len(self.provider.requests)
         counts["crashes"] += sum(process.crashes for process in self.processes)
-        counts.update({f"crash before {step}": times for step, times in self.faults.counted.items()})
+        counts.update(self.strikes)
         counts.update({f"told {problem}": times for problem, times in self.referee.told.items()})
         return Result(self.seed, self.referee.violations, counts, self.story or [])
 
@@ -179,7 +190,7 @@ class World:
             return
         weather.faults = draw.choice([0.0, 0.01, 0.04, 0.12])
         weather.lag = draw.choice([0.0, 0.0, 2.0, 30.0, 300.0])
-        self.faults.probability = draw.choice([0.0, 0.02, 0.1])
+        self.faults.probability = draw.choice([0.0, 0.03, 0.1, 0.2])
         line.unreachable = draw.choice([0.0, 0.1, 0.3])
         line.lost = draw.choice([0.0, 0.0, 0.1, 0.4])
         line.slow = draw.choice([0.0, 0.0, 0.1])
@@ -191,7 +202,9 @@ class World:
         for _ in range(draw.choice([0, 1, 3, 6])):
             self._near_expiry(lambda: self._kill(draw.choice(self.processes)))
         for _ in range(draw.choice([0, 0, 1, 3])):
-            self._near_expiry(self._stop_somebody)
+            self._near_expiry(lambda: self._stop(draw.choice(self.processes)))
+        for _ in range(draw.choice([0, 0, 1, 3])):
+            self._near_expiry(lambda: self._stick(draw.choice(self.processes)))
 
     def _near_expiry(self, action: Callable[[], None]) -> None:
         """At a moment when something is going on, more often than not."""
@@ -211,10 +224,22 @@ class World:
             self.network.weather.cut_off[cluster, service] = until
         self._tell(f"{cluster} is cut off from {', '.join(services)} until {until:.0f}")
 
-    def _stop_somebody(self) -> None:
+    def _strike(self, process: Process, step: str) -> None:
+        """Right before a step of the protocol."""
+        fate = self.random.random()
+        name, action = next((name, action) for share, name, action in self._strikes if fate < share)
+        self.strikes[f"{name} before {step}"] += 1
+        self.loop.after(0.0, lambda: action(process))
+
+    def _stick(self, process: Process) -> None:
+        """The process reads from a copy of the store that no longer follows."""
+        until = self.loop.now + self.random.choice([30.0, 200.0, 500.0, 1500.0])
+        self.network.weather.stuck[process.name] = (self.loop.now, until)
+        self._tell(f"{process.name} reads an old copy of the store until {until:.0f}")
+
+    def _stop(self, process: Process) -> None:
         draw = self.random
-        process = draw.choice(self.processes)
-        seconds = draw.choice([5.0, 30.0, 130.0, 400.0])
+        seconds = draw.choice([5.0, 30.0, 130.0, 200.0, 400.0, 1000.0])
         frozen = draw.choice([(), ("monotonic",), ("monotonic", "boottime")])
         self._tell(f"{process.name} stops for {seconds:.0f} s, clocks that stand still: {', '.join(frozen) or 'none'}")
         process.stop(seconds, *frozen)
@@ -225,6 +250,7 @@ class World:
         """From here on everything works, and whoever is down comes back."""
         self.network.weather.faults = self.network.weather.lag = 0.0
         self.network.weather.cut_off.clear()
+        self.network.weather.stuck.clear()
         self.faults.probability = 0.0
         for name in ("unreachable", "lost", "slow", "unreadable", "failing", "stopped_before_send"):
             setattr(self.line, name, 0.0)

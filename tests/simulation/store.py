@@ -121,8 +121,12 @@ class StoreClient:
         self._store, self._network, self._process = store, network, process
 
     def _as_of(self) -> float:
-        lag = self._network.weather.lag
-        now = self._store.loop.now
+        weather, now = self._network.weather, self._store.loop.now
+        lag = weather.lag
+        if weather.stuck:
+            moment, until = weather.stuck.get(self._process.name, (0.0, 0.0))
+            if now < until:
+                return moment
         if not lag or self._network.random.random() < 0.7:
             return now
         return now - lag * self._network.random.random()

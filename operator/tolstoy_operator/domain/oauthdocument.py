@@ -156,6 +156,17 @@ class OAuthDocument:
         return _seconds(self.members.get("expiresAt"))
 
     @property
+    def refresh_expires_at(self) -> float | None:
+        """When the refresh token itself ends, epoch seconds; None when unknown."""
+        return _seconds(self.members.get("refreshTokenExpiresAt"))
+
+    @property
+    def scope(self) -> str | None:
+        """As the provider or the consent application wrote it; None when absent."""
+        scope = self.members.get("scope")
+        return scope if isinstance(scope, str) and scope else None
+
+    @property
     def last_updated(self) -> float | None:
         """When the tokens were issued according to `lastUpdated`, epoch seconds."""
         text = self.members.get("lastUpdated")

@@ -29,6 +29,9 @@ REVOKING_LABEL: Final = "TOLSTOY_REVOKING"
 NEXT_LABEL: Final = "TOLSTOY_NEXT"
 """Parking place for a version that gets its real label by compare-and-swap (a version needs one to be written)."""
 
+EVERYBODY: Final = ""
+"""In place of a cluster's name: the secret belongs to no cluster (any more)."""
+
 _NAMESPACE: Final = uuid.UUID("5f0c9a52-6d0b-5c33-9d0f-2f1f0a6f6d11")
 
 
