@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from tolstoy_operator.domain.catalogue import GrantKind, load_catalogue
-from tolstoy_operator.domain.catalogue.entry import FACTS, Call, Entry
+from tolstoy_operator.domain.catalogue.entry import Call, Entry
 from tolstoy_operator.domain.catalogue.provider import call_url
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy, check_url
 from tolstoy_operator.domain.replyrules import ReplyRules
