@@ -47,7 +47,7 @@ class _WithoutSecondPlace(Spending):
     async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
         """One try, in one place."""
         try:
-            return await self._put(grip, document, grip.ledger.first, Kind.RESULT)
+            return await self._put(grip, document, grip.ledger.first, reserved=reserved)
         except StoreError:
             raise StartOver from None
 
@@ -58,7 +58,7 @@ class _WithoutCompareAndSwap(Forward):
         await self._parts.step("commit")
         now = (await self._parts.store.describe(view.name)).labels[CURRENT]
         await self._parts.store.move_label(view.name, CURRENT, from_version=now, to_version=version)
-        return Current(version, document, refreshed=True, rotated=True)
+        return Current(version, document, now, refreshed=True, rotated=True)
 
 
 class _WithoutHelp(Forward):
@@ -67,7 +67,7 @@ class _WithoutHelp(Forward):
 
 
 class _WithoutSeal(Ledger):
-    async def seal(self, view: View, attempt: Attempt, *, by: str) -> bool:
+    async def seal(self, view: View, attempt: Attempt) -> bool:
         return True
 
 

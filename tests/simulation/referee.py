@@ -16,7 +16,6 @@ from tests.simulation.journal import SimulatedCluster
 from tests.simulation.loop import Loop, Process
 from tests.simulation.provider import Behaviour, RefreshToken, Request, SimulatedProvider
 from tests.simulation.store import SimulatedStore
-from tolstoy_operator.domain.publication import SETTLING_S
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
 
@@ -148,7 +147,7 @@ class Referee:
     # Promise 6: publication is monotone.
 
     def mirrored(self, cluster: str, old: str | None, new: str) -> None:
-        if old is None or self.loop.now - self._disturbed_at < SETTLING_S * 10:
+        if old is None or self.loop.now - self._disturbed_at < 2000.0:
             return
         version: str | None = old
         for _ in range(20):

@@ -98,7 +98,7 @@ class Replica:
             self._report(self._process, ending)
             failures = failures + 1 if isinstance(ending, Failed) else 0
             if isinstance(ending, Current | Journalled):
-                await self._publish(ending.version)
+                await self._publish(ending.version, ending.previous if isinstance(ending, Current) else None)
             await self._process.sleep(self._pause(ending, failures))
 
     def _target(self) -> Target:
@@ -125,26 +125,27 @@ class Replica:
         until_due = (ending.document.expires_at or 0.0) - self._habits.lead - self._process.read().wall
         return max(1.0, until_due + 30.0 * jitter)
 
-    async def _publish(self, version: str) -> None:
+    async def _publish(self, version: str, previous: str | None) -> None:
         """To the mirror, unless it shows something newer already."""
         try:
             mirror = await self._cluster.mirror()
             await self._store.get(NAME, version_id=version, label=CURRENT)
             ancestors = await self._ancestors(mirror.version)
             age = self._process.loop.now - mirror.published_at
-            if is_news(version, published=mirror.version, ancestors=ancestors, published_for=age):
+            news = is_news(version, published=mirror.version, ancestors=ancestors, previous=previous, published_for=age)
+            if news:
                 await self._cluster.publish(mirror.resource_version, version)
         except (StoreError, Conflict):
             return
 
-    async def _ancestors(self, version: str | None) -> list[str]:
+    async def _ancestors(self, version: str | None) -> list[str] | None:
         found: list[str] = []
         while version is not None and len(found) < _KNOWN_ANCESTORS:
             try:
                 value = (await self._store.get(NAME, version_id=version, label=None)).value
                 books = OAuthDocument.parse(value).bookkeeping
             except (StoreError, MalformedDocument):
-                return found
+                return found or None
             version = books.base if books is not None else None
             if version is not None:
                 found.append(version)

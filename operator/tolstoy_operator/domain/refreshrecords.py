@@ -54,13 +54,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The place of a result, taken by whoever takes over: the owner of attempt `n` can no longer fill it unseen."""
+    """The place of a result, taken by whoever takes over: the owner of attempt `n` can no longer fill it unseen.
+
+    All takers write the same seal, so that the second one finds its work done.
+    """
 
     of: str
     n: int
     token: str
     scheme: Scheme
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def encode(record: Record) -> SecretValue:
                 "fates": {str(n): fate.value for n, fate in sorted(record.fates.items())},
             }
         case Seal():
-            member = {**_head("seal", record), "by": record.by}
+            member = _head("seal", record)
         case Doubt():
             member = {**_head("doubt", record), "cause": record.cause, "raw": record.raw.reveal()}
     return SecretValue(json.dumps({MEMBER: member}, separators=(",", ":")))
@@ -137,7 +139,7 @@ def _claim(member: dict[str, Any]) -> Claim:
 
 
 def _seal(member: dict[str, Any]) -> Seal:
-    return Seal(**_read_head(member), by=member["by"])
+    return Seal(**_read_head(member))
 
 
 def _doubt(member: dict[str, Any]) -> Doubt:

@@ -27,11 +27,13 @@ class Problem(StrEnum):
 class Current:
     """The current document needs no refresh (any more): publish it.
 
-    `refreshed`: this pass made it current, `rotated`: with another refresh token than before.
+    `previous`: the version that was current before, from the same look (see `domain.publication`). `refreshed`: this
+    pass made it current, `rotated`: with another refresh token than before.
     """
 
     version: str
     document: OAuthDocument
+    previous: str | None
     refreshed: bool = False
     rotated: bool = False
 

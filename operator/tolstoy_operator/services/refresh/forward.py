@@ -57,7 +57,7 @@ class Forward:
         version, document = await self._prepare(view, answer)
         await self._swap(view.name, view.version, version)
         _log.info("%s: version %s follows %s", view.name, version, view.version)
-        return Current(version, document, refreshed=True, rotated=answer.books.rotated)
+        return Current(version, document, view.version, refreshed=True, rotated=answer.books.rotated)
 
     def _one_write(self, view: View, answer: Answer) -> bool:
         alone = self._parts.sole_writer and self._parts.owns(view)
@@ -111,7 +111,7 @@ class Forward:
         elif replaced is not None and replaced != view.version:
             await self._swap(view.name, version, replaced)
             raise StartOver
-        return Current(version, answer.document, refreshed=True, rotated=answer.books.rotated)
+        return Current(version, answer.document, view.version, refreshed=True, rotated=answer.books.rotated)
 
     async def _pending(self, view: View) -> Answer | None:
         """The newest result, when it is for this token or beats the result that is current."""

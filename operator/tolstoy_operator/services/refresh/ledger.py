@@ -144,14 +144,17 @@ class Ledger:
         """Whether attempt `n` is reserved by a label instead of a record."""
         return self.scheme is Scheme.LEASE and n == 0
 
-    async def seal(self, view: View, attempt: Attempt, *, by: str) -> bool:
-        """Close the place of an attempt's result, so that its owner cannot fill it unseen.
+    async def seal(self, view: View, attempt: Attempt) -> bool:
+        """Close the places of an attempt's result, so that its owner cannot fill them unseen.
 
-        False when something stands there already that this view did not show.
+        False when a result stands there already that this view did not show.
         """
-        seal = Seal(view.of, attempt.n, view.token, self.scheme, by)
+        seal = Seal(view.of, attempt.n, view.token, self.scheme)
+        spot = self.spot(view, view.of, attempt.n, Kind.RESULT)
         try:
-            await self.first.create(self.spot(view, view.of, attempt.n, Kind.RESULT), seal)
+            await self.first.create(spot, seal)
+            if self._reachable(attempt.claim):
+                await self.second.create(spot, seal)
         except AlreadyExists:
             return False
         return True
@@ -161,25 +164,26 @@ class Ledger:
         return Spot(view.name, view.arn, of, n, kind)
 
     async def _attempt(self, view: View, of: str, n: int) -> Attempt | None:
-        claim = await self.first.read(self.spot(view, of, n, Kind.CLAIM))
-        slot = await self.first.read(self.spot(view, of, n, Kind.RESULT))
+        record = await self.first.read(self.spot(view, of, n, Kind.CLAIM))
+        claim = record if isinstance(record, Claim) else None
+        result, late = self.spot(view, of, n, Kind.RESULT), self.spot(view, of, n, Kind.LATE)
+        slot = await self.first.read(result)
         leased = self.leases(n) and view.labels.get(LEASE_LABEL) == of
         if claim is None and slot is None and not leased:
             return None
-        owner = claim if isinstance(claim, Claim) else None
-        return Attempt(n, owner, slot, await self._answer(view, of, n, owner, slot))
+        for place in (self.first, self.second) if self._reachable(claim) else (self.first,):
+            found = slot if place is self.first else await place.read(result)
+            slot = slot or (found if isinstance(found, Doubt) else None)
+            answer = self._found(found, result, place)
+            if answer is None and isinstance(found, Seal):
+                answer = self._found(await place.read(late), late, place)
+            if answer is not None:
+                return Attempt(n, claim, slot, answer)
+        return Attempt(n, claim, slot)
 
-    async def _answer(self, view: View, of: str, n: int, claim: Claim | None, slot: Record | None) -> Answer | None:
-        if isinstance(slot, OAuthDocument):
-            return self._found(slot, self.spot(view, of, n, Kind.RESULT), self.first)
-        if isinstance(slot, Seal):
-            late = self.spot(view, of, n, Kind.LATE)
-            if answer := self._found(await self.first.read(late), late, self.first):
-                return answer
-        if claim is not None and claim.cluster != self._cluster:
-            return None
-        result = self.spot(view, of, n, Kind.RESULT)
-        return self._found(await self.second.read(result), result, self.second)
+    def _reachable(self, claim: Claim | None) -> bool:
+        """Whether the claimer's second place is ours as well: another cluster's Kubernetes objects are not."""
+        return self.scheme is Scheme.OWNER or claim is None or claim.cluster == self._cluster
 
     def _found(self, record: Record | None, spot: Spot, place: Place) -> Answer | None:
         if not isinstance(record, OAuthDocument) or record.bookkeeping is None:

@@ -43,6 +43,7 @@ from tolstoy_operator.services.refresh.parts import Memory, Parts
 from tolstoy_operator.services.refresh.ports import TokenEndpoint
 from tolstoy_operator.services.refresh.spending import Grip, Spending
 from tolstoy_operator.services.refresh.view import View, look
+from tolstoy_operator.stores.base import PREVIOUS
 
 _ROUNDS = 6
 _SOON_S = (2.0, 5.0)
@@ -116,7 +117,7 @@ class Refresher:
         if (verdict := _verdict(view)) is not None and not target.insist:
             return verdict
         if not target.due(view.version, view.document):
-            return Current(view.version, view.document)
+            return Current(view.version, view.document, view.labels.get(PREVIOUS))
         obstacle = await self._obstacle(target, view, attempts, memory)
         return obstacle or await self._spend(target, view, attempts, memory)
 

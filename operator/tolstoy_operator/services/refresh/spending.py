@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from tolstoy_operator.domain.elapsed import ClockReading, longest
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
@@ -47,7 +48,7 @@ class Spending:
         ledger = self._parts.ledger_for(view)
         if attempts and _open(attempts[-1], memory):
             await self._parts.step("seal")
-            if not await ledger.seal(view, attempts[-1], by=self._parts.owner):
+            if not await ledger.seal(view, attempts[-1]):
                 raise StartOver
         grip = Grip(view, ledger, self._claim(view, attempts, memory, started), started)
         memory.fates[grip.claim.nonce] = Fate.NOT_SENT
@@ -94,27 +95,17 @@ class Spending:
 
         Raises `StartOver` when the attempt was not reserved and somebody else's answer stands there: it is as good.
         """
-        ledger, kind, pause = grip.ledger, Kind.RESULT, _AGAIN_S
-        await self._parts.step("keep")
-        while True:
+        pause = _AGAIN_S
+        for step, place in cycle((("keep", grip.ledger.first), ("journal", grip.ledger.second))):
+            await self._parts.step(step)
             try:
-                return await self._put(grip, document, ledger.first, kind)
-            except AlreadyExists:
-                if not reserved:
-                    raise StartOver from None
-                if kind is Kind.RESULT:  # sealed by a taker: we were very late
-                    kind = Kind.LATE
-                    continue
-                _log.error("%s: the place for a late result is taken", grip.view.name)
+                return await self._put(grip, document, place, reserved=reserved)
             except StoreError as error:
                 _log.warning("new tokens cannot be stored yet: %s", error)
-            try:
-                await self._parts.step("journal")
-                return await self._put(grip, document, ledger.second, Kind.RESULT)
-            except StoreError as error:
-                _log.warning("new tokens cannot be stored in the second place either: %s", error)
-            await self._parts.clocks.sleep(self._parts.random.uniform(pause / 2, pause))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            if place is grip.ledger.second:
+                await self._parts.clocks.sleep(self._parts.random.uniform(pause / 2, pause))
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+        raise AssertionError
 
     async def keep_doubt(self, grip: Grip, doubt: InDoubt) -> None:
         """Keep an unreadable reply for a person. It is worth one try in each place."""
@@ -171,15 +162,25 @@ class Spending:
         unchanged = labels.get(CURRENT) == view.version and labels.get(OWNER_LABEL) == view.labels.get(OWNER_LABEL)
         return mine and unchanged and labels.get(REVOKING_LABEL) != view.version
 
-    async def _put(self, grip: Grip, document: OAuthDocument, place: Place, kind: Kind) -> Answer:
-        spot = grip.ledger.spot(grip.view, grip.claim.of, grip.claim.n, kind)
-        await place.create(spot, document)
-        return Answer(document, spot.id, stored=isinstance(place, StorePlace))
+    async def _put(self, grip: Grip, document: OAuthDocument, place: Place, *, reserved: bool) -> Answer:
+        """Into the place of the result, or beside it when a taker has sealed it: then we were very late."""
+        for kind in (Kind.RESULT, Kind.LATE):
+            spot = grip.ledger.spot(grip.view, grip.claim.of, grip.claim.n, kind)
+            try:
+                await place.create(spot, document)
+            except AlreadyExists:
+                if not reserved:
+                    raise StartOver from None
+                if kind is Kind.LATE:
+                    raise
+            else:
+                return Answer(document, spot.id, stored=isinstance(place, StorePlace))
+        raise AssertionError
 
 
 def _open(last: Attempt, memory: Memory) -> bool:
     """Whether another process may still fill the place of this attempt's result."""
-    return last.slot is None and last.answer is None and last.nonce not in memory.fates
+    return last.answer is None and not isinstance(last.slot, Doubt) and last.nonce not in memory.fates
 
 
 def _fate(outcome: Outcome) -> Fate:
