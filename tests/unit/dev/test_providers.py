@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -25,14 +26,11 @@ def test_the_page_explains_every_word_of_an_entry(word: str) -> None:
     assert f"`{word}`" in explained
 
 
-def test_the_examples_of_the_page_load(tmp_path: object) -> None:
-    from pathlib import Path
-
-    directory = Path(str(tmp_path))
+def test_the_examples_of_the_page_load(tmp_path: Path) -> None:
     for name, text in re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
-        (directory / name).write_text(text, "utf-8")
+        (tmp_path / name).write_text(text, "utf-8")
         assert yaml.safe_load(text)
-    catalogue = load_catalogue(directory)
+    catalogue = load_catalogue(tmp_path)
     acme, github = catalogue.provider("acme"), catalogue.provider("github-app")
     assert acme is not None
     assert acme.traits.strict

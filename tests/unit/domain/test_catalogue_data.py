@@ -8,12 +8,12 @@ from datetime import date
 
 import pytest
 
-from tolstoy_operator.domain.catalogue import GrantKind, load_catalogue
+from tolstoy_operator.domain.catalogue import Body, ClientAuthentication, GrantKind, load_catalogue
 from tolstoy_operator.domain.catalogue.entry import Call, Entry
 from tolstoy_operator.domain.catalogue.provider import call_url
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy, check_url
 from tolstoy_operator.domain.replyrules import ReplyRules
-from tolstoy_operator.domain.tokenoutcome import Accepted, Rejected, Rejection
+from tolstoy_operator.domain.tokenoutcome import Accepted, InDoubt, Rejected, Rejection
 from tolstoy_operator.domain.tokenreply import Sent, parse_reply
 from tolstoy_operator.oauth.clientauth import AuthMethod
 from tolstoy_operator.oauth.tokenrequest import BodyFormat
@@ -117,11 +117,13 @@ def test_slack_says_no_with_status_200() -> None:
     outcome = parse_reply(200, {}, body, rules=provider.reply, sent=Sent(at=0.0))
     assert isinstance(outcome, Rejected)
     assert outcome.rejection is Rejection.REAUTHORIZE
+    contradiction = parse_reply(
+        200, {}, b'{"ok": false, "access_token": "at"}', rules=provider.reply, sent=Sent(at=0.0)
+    )
+    assert isinstance(contradiction, InDoubt)
 
 
 def test_words_of_the_catalogue_are_those_of_the_client() -> None:
-    from tolstoy_operator.domain.catalogue import Body, ClientAuthentication
-
     assert {item.value for item in ClientAuthentication} == {item.value for item in AuthMethod}
     assert {item.value for item in Body} == {item.value for item in BodyFormat}
 
