@@ -60,4 +60,5 @@ class EventsApi:
             await self._client.create(paths.events(transition.namespace), body)
         except KubeError as error:
             # A namespace that is being deleted answers 403; there is nobody left to read the Event.
-            _log.info("event not posted: %s", error, extra={"namespace": transition.namespace, "name": transition.name})
+            about = {"namespace": transition.namespace, "credential": transition.name}
+            _log.info("event not posted: %s", error, extra=about)

@@ -1,0 +1,72 @@
+"""A testbed for each worker, an operator for each file, and a tenant for each test.
+
+Each file has an operator process of its own, so that files can choose its settings, and so that a failure's log is
+short. When a file is done, its operator is stopped as Kubernetes stops it, and its log is looked through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from dev.testbed import OperatorProcess, Testbed
+from tests.integration.operator.tenant import CANARY, Tenant
+from tests.support.kubeapi import KubeApi
+
+NewTenant = Callable[..., Tenant]
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Iterator[Testbed]:
+    with Testbed(audit=True) as bed:
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def admin(testbed: Testbed) -> Iterator[KubeApi]:
+    with KubeApi(testbed.plane, testbed.plane.token) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """Environment variables of the file's operator; a file may have its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def operator(testbed: Testbed, settings: dict[str, str]) -> Iterator[OperatorProcess]:
+    with testbed.operator(**settings) as process:
+        yield process
+        assert process.returncode is None, process.tail()
+        assert process.terminate()[0] == 0
+        check_log(process)
+
+
+def check_log(process: OperatorProcess) -> None:
+    """No line of an operator's log holds a secret value, or an exception that nobody expected."""
+    assert CANARY not in process.log.read_text()
+    exceptions = [json.dumps(record) for record in process.records() if "exc" in record]
+    assert not exceptions, "\n".join(exceptions)
+
+
+@pytest.fixture
+def new_tenant(testbed: Testbed, admin: KubeApi, operator: OperatorProcess) -> Iterator[NewTenant]:
+    """Makes tenants that go with the test."""
+    with ExitStack() as stack:
+
+        def make(**options: str | bool) -> Tenant:
+            tenant = Tenant(testbed, admin, **options)  # type: ignore[arg-type]
+            stack.callback(tenant.close)
+            return tenant
+
+        yield make
+
+
+@pytest.fixture
+def tenant(new_tenant: NewTenant) -> Tenant:
+    """A bound namespace, with nothing stored upstream."""
+    return new_tenant()
