@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ POLICY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `resource` is plural, with its subresource behind a slash; empty parts are empty strings."""
+    """One request. `resource` is plural, with its subresource behind a slash; empty parts are empty strings.
+
+    `at`: epoch seconds, when it was answered (a watch: when it started).
+    """
 
     user: str
     agent: str
@@ -34,6 +38,7 @@ class Request:
     namespace: str
     name: str
     code: int
+    at: float = 0.0
 
     @classmethod
     def of(cls, event: dict[str, Any]) -> Request:
@@ -48,6 +53,7 @@ class Request:
             namespace=target.get("namespace", ""),
             name=target.get("name", ""),
             code=event.get("responseStatus", {}).get("code", 0),
+            at=datetime.fromisoformat(event["stageTimestamp"]).timestamp() if "stageTimestamp" in event else 0.0,
         )
 
 

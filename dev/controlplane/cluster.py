@@ -141,6 +141,10 @@ class ControlPlane:
         self.stop_apiserver()
         self.start_apiserver()
 
+    def pid(self, name: str) -> int:
+        """The process id of a part, such as `kube-apiserver`."""
+        return self._children[name].pid
+
     def check(self) -> None:
         """Raise `ControlPlaneError` when a process has ended that should run."""
         for name, child in self._children.items():
