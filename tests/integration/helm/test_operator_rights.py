@@ -118,6 +118,14 @@ class TestWhatItDoes:
         owned = secret("github", MANAGED | owned_by(operator.get(bound).body))
         assert operator.post(SECRETS.format(team.namespace), owned).status == 201
 
+    def test_it_keeps_a_journal_in_its_own_namespace(self, operator: KubeApi, team: Team) -> None:
+        entry = secret("tolstoy-journal-1", {}, type="tolstoy.dev/journal", immutable=True)
+        journal = SECRETS.format(NAMESPACE)
+        assert operator.post(journal, entry).status == 201
+        assert operator.patch(f"{journal}/tolstoy-journal-1", {"metadata": MANAGED}).status == 403
+        assert operator.delete(f"{journal}/tolstoy-journal-1").ok
+        assert operator.post(SECRETS.format(team.namespace), entry).status == 403
+
     def test_it_tells_what_happened(self, operator: KubeApi, team: Team) -> None:
         event = {
             "apiVersion": "events.k8s.io/v1",
