@@ -1,0 +1,55 @@
+"""What the operator asked of the API server, followed through the API server's own log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+from dev.controlplane import ControlPlane
+from dev.controlplane.audit import Request
+from dev.helmcli import NAMESPACE, RELEASE
+
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+STATUS = "toolcredentials/status"
+_WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+class Log:
+    """Requests of one user from the moment it is made, in the order in which they were answered."""
+
+    def __init__(self, plane: ControlPlane, user: str = OPERATOR) -> None:
+        assert plane.audit_log is not None
+        self._file = plane.audit_log
+        self._user = user
+        self._at = self._file.stat().st_size
+        self.requests: list[Request] = []
+
+    def read(self) -> list[Request]:
+        """Take in what is new. Returns all."""
+        with self._file.open("rb") as stream:
+            stream.seek(self._at)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._at += len(line)
+                if self._user.encode() in line:
+                    self.requests.append(Request.of(json.loads(line)))
+        return self.requests
+
+    def writes(self) -> list[Request]:
+        """Writes that changed something, but for the renewal of the Lease."""
+        return [item for item in self.read() if item.verb in _WRITES and item.code < 300 and item.resource != "leases"]
+
+    def of(self, resource: str) -> list[Request]:
+        """Writes of one resource."""
+        return [item for item in self.writes() if item.resource == resource]
+
+    async def until(self, holds: Callable[[Log], bool], *, what: str, timeout: float) -> None:
+        """Wait. Raises `TimeoutError`."""
+        deadline = time.monotonic() + timeout
+        while not holds(self):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {timeout:.0f} s: {what}")
+            await asyncio.sleep(0.1)
