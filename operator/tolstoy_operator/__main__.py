@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 
 from tolstoy_operator.observability.logs import configure_logging
@@ -36,4 +37,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stderr.flush()
+    # Not sys.exit: that joins the threads of the store, and one that hangs on a dead endpoint would hold the process
+    # beyond the ten seconds in which a pod has to leave.
+    os._exit(code)

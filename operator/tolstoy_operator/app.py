@@ -80,13 +80,11 @@ class Operator:
     async def _lead(self) -> None:
         parts = self._parts
         await parts.elector.wait_leader()
-        sweeping = asyncio.create_task(parts.sweep.run())
-        cleaning = asyncio.create_task(parts.janitor.run())
+        beside = [asyncio.create_task(part.run()) for part in (parts.sweep, parts.janitor)]
         try:
-            await parts.dispatcher.lead()
+            await asyncio.gather(parts.dispatcher.lead(), parts.grants.run())
         finally:
-            sweeping.cancel()
-            cleaning.cancel()
+            await _cancel(beside)
 
     async def _hold_lease(self) -> None:
         candidate = asyncio.create_task(self._parts.elector.run())
@@ -135,6 +133,7 @@ class Operator:
     async def _shut_down(self, tasks: dict[str, asyncio.Task[None]]) -> None:
         parts = self._parts
         parts.dispatcher.stop()
+        parts.grants.stop()
         lead = tasks.get("lead")
         if lead is not None and parts.elector.is_leader:
             await asyncio.wait({lead}, timeout=DRAIN_TIMEOUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -10,13 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol
 
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
+from tolstoy_operator.domain.catalogue import load_catalogue
 from tolstoy_operator.domain.existing import fingerprint_with
+from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
+from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
@@ -26,21 +31,33 @@ from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.engine.sweep import Sweep
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
+from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient, load_configuration
+from tolstoy_operator.kube.errors import KubeUnavailable
 from tolstoy_operator.kube.events import EventsApi
+from tolstoy_operator.kube.journal import KubeJournal
 from tolstoy_operator.kube.lease import LeaseElector, new_identity
 from tolstoy_operator.kube.leases import LeasesApi
 from tolstoy_operator.kube.reviews import ReviewsAuthorizer
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
+from tolstoy_operator.oauth.client import TokenClient
+from tolstoy_operator.oauth.transport import Transport
 from tolstoy_operator.observability.http import HttpServer
 from tolstoy_operator.observability.metrics import Metrics
+from tolstoy_operator.services.endpoints import Endpoints, Reach
+from tolstoy_operator.services.refresh.parts import Parts as RefreshParts
+from tolstoy_operator.services.refresh.refresher import Refresher
+from tolstoy_operator.services.refresh.system import SystemClocks, SystemRandom
 from tolstoy_operator.services.secrets import SecretsService
+from tolstoy_operator.services.tokens import TokenService
 from tolstoy_operator.settings import Settings
 from tolstoy_operator.stores.base import SecretStore
 
 LEASE_NAME = "tolstoy-operator"
 _SHORTEST_POLL = 60.0
+_PAUSE = 2.0
+_log = logging.getLogger(__name__)
 
 
 class Elector(Protocol):
@@ -90,6 +107,7 @@ class Parts:
     resync: Resync
     sweep: Sweep
     janitor: Janitor
+    grants: Grants
     elector: Elector
     health: Health
     http: HttpServer
@@ -113,7 +131,9 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
     secrets = SecretsService(
         store, cache_ttl=settings.secrets_cache_duration_ms / 1000, stale_max_age=settings.secrets_stale_max_age_s
     )
-    return _join(settings, client=client, store=store, secrets=secrets, elector=elector, metrics=metrics)
+    cluster = settings.cluster_id or await _cluster_of(client)
+    tokens = _tokens(settings, cluster, client=client, store=store, secrets=secrets, metrics=metrics)
+    return _join(settings, client=client, store=store, secrets=secrets, tokens=tokens, elector=elector, metrics=metrics)
 
 
 def _join(
@@ -122,6 +142,7 @@ def _join(
     client: KubeClient,
     store: SecretStore,
     secrets: SecretsService,
+    tokens: TokenService,
     elector: Elector,
     metrics: Metrics,
 ) -> Parts:
@@ -132,12 +153,21 @@ def _join(
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
     unbound = Unbound(inventory, clock=time.monotonic, grace=settings.unbind_grace_s)
     janitor = Janitor(inventory, mirror)
+    grants = Grants(
+        inventory=inventory,
+        tokens=tokens,
+        queue=WorkQueue(time.monotonic),
+        clock=time.time,
+        uniform=_uniform,
+        workers=settings.refresh_workers,
+    )
     reconciler = Reconciler(
         inventory=inventory,
         secrets=secrets,
         mirror=mirror,
         unbound=unbound,
         upstream=upstream,
+        grants=grants,
         status=StatusApi(client),
         events=EventsApi(client, instance=settings.pod_name),
         region=store.region,
@@ -191,7 +221,8 @@ def _join(
         port=settings.http_port,
     )
     resync = Resync(client, inventory, gone=dispatcher.credential_gone)
-    return Parts(client, store, dispatcher, resync, sweep, janitor, elector, health, http)
+    grants.on_change(dispatcher.changed)
+    return Parts(client, store, dispatcher, resync, sweep, janitor, grants, elector, health, http)
 
 
 def _store(settings: Settings, metrics: Metrics) -> SecretStore:
@@ -202,6 +233,51 @@ def _store(settings: Settings, metrics: Metrics) -> SecretStore:
     from tolstoy_operator.stores.sqlite import SqliteStore
 
     return SqliteStore(settings.sqlite_path)
+
+
+async def _cluster_of(client: KubeClient) -> str:
+    """What tells this cluster from others, as is the custom: the UID of its namespace kube-system."""
+    while True:
+        try:
+            return str((await client.get(f"{paths.NAMESPACES}/kube-system"))["metadata"]["uid"])
+        except KubeUnavailable as error:
+            _log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(_PAUSE)
+
+
+def _tokens(
+    settings: Settings,
+    cluster: str,
+    *,
+    client: KubeClient,
+    store: SecretStore,
+    secrets: SecretsService,
+    metrics: Metrics,
+) -> TokenService:
+    rules = RefreshRules().scaled(settings.refresh_time_scale)
+    refresher = Refresher(
+        RefreshParts(
+            store=store,
+            journal=KubeJournal(client, settings.pod_namespace),
+            clocks=SystemClocks(),
+            random=SystemRandom(),
+            owner=settings.pod_name,
+            cluster=cluster,
+            rules=rules,
+            exclusive=settings.exclusive_refresh,
+            sole_writer=settings.sole_writer,
+        )
+    )
+    reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
+    catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
+    endpoints = Endpoints(TokenClient(Transport(deadline=rules.request_deadline_s)), catalogue, reach, time.monotonic)
+    return TokenService(
+        refresher=refresher,
+        endpoints=endpoints,
+        secrets=secrets,
+        clock=time.time,
+        on_refresh=metrics.observe_refresh,
+    )
 
 
 def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]) -> Elector:

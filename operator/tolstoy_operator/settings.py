@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
+
+
+def _split(text: object) -> object:
+    return tuple(filter(None, map(str.strip, text.split(",")))) if isinstance(text, str) else text
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -46,6 +53,19 @@ class Settings(BaseSettings):
     stall_after_s: Seconds = Field(600, description="How long a missing secret or binding counts as in progress")
     workers: int = Field(32, ge=1, le=256, description="Credentials reconciled at the same time")
 
+    cluster_id: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,63}$", description="Name of this cluster among those that share the secrets"
+    )
+    exclusive_refresh: bool = Field(False, description="Only this cluster refreshes; the others mirror")
+    sole_writer: bool = Field(False, description="Nobody but this cluster writes the secrets: one write a refresh")
+    refresh_time_scale: float = Field(
+        1.0, gt=0, le=1, description="All times of the refresh protocol times this; less than 1 only on a bench"
+    )
+    refresh_workers: int = Field(16, ge=1, le=256, description="Tokens refreshed at the same time")
+    token_endpoint_hosts: CommaList = Field((), description="Hosts for tools that are in no catalogue entry")
+    token_endpoint_origins: CommaList = Field((), description="Exact origins without any check: development only")
+    providers_dir: str = Field("", description="Directory of catalogue entries of the organisation's own")
+
     leader_election: bool = Field(True, description="Several replicas: one acts, the others stand by")
     pod_name: str = Field("tolstoy-operator", min_length=1, max_length=253, description="Identity in the Lease")
     pod_namespace: str = Field("tolstoy-system", min_length=1, max_length=63, description="Namespace of the Lease")
@@ -64,6 +84,14 @@ class Settings(BaseSettings):
     def _region_when_aws(self) -> Self:
         if self.use_aws_secrets and not self.aws_region:
             raise ValueError("AWS_REGION must be set while USE_AWS_SECRETS is true")
+        return self
+
+    @model_validator(mode="after")
+    def _cluster_when_exclusive(self) -> Self:
+        if self.exclusive_refresh and not self.cluster_id:
+            raise ValueError("CLUSTER_ID must be set while EXCLUSIVE_REFRESH is true")
+        if self.sole_writer and not self.exclusive_refresh:
+            raise ValueError("SOLE_WRITER needs EXCLUSIVE_REFRESH")
         return self
 
 

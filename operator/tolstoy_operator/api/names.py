@@ -33,6 +33,6 @@ ALLOW_MERGE: Final = "tolstoy.dev/allow-merge"
 
 # Field managers of our writes: one for Secrets that are ours, one per credential for Secrets that we merge into.
 FIELD_MANAGER: Final = "tolstoy-operator"
-MERGE_MANAGER_PREFIX: Final = "tolstoy-"
+MERGE_MANAGER_PREFIX: Final = "tolstoy.dev/"
 
 UPSTREAM_PREFIX: Final = "tolstoy"

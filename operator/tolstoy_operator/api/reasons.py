@@ -32,6 +32,28 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SUSPENDED = "Suspended"
     TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
+    REFRESH_FAILING = "RefreshFailing"
+    REAUTHORIZATION_REQUIRED = "ReauthorizationRequired"
+    ROTATION_RESPONSE_LOST = "RotationResponseLost"
+    CLIENT_MISCONFIGURED = "ClientMisconfigured"
+    TOKEN_ENDPOINT_NOT_ALLOWED = "TokenEndpointNotAllowed"  # noqa: S105
+    VERSION_BUDGET_EXCEEDED = "VersionBudgetExceeded"
+    REVOKED = "Revoked"
+
+
+GRANT_REASONS = frozenset(
+    {
+        Reason.TOKEN_EXPIRED,
+        Reason.REFRESH_FAILING,
+        Reason.REAUTHORIZATION_REQUIRED,
+        Reason.ROTATION_RESPONSE_LOST,
+        Reason.CLIENT_MISCONFIGURED,
+        Reason.TOKEN_ENDPOINT_NOT_ALLOWED,
+        Reason.VERSION_BUDGET_EXCEEDED,
+        Reason.REVOKED,
+    }
+)
+"""About the token itself: the mirror is as it should be."""
 
 
 class Progress(StrEnum):
@@ -48,6 +70,7 @@ class Progress(StrEnum):
 
 
 _ON_CHANGE = "it is tried again as soon as the upstream secret or this object changes"
+_ON_CONSENT = "it recovers as soon as new tokens are stored upstream"
 _WITH_BACKOFF = "it is tried again with growing pauses, every 5 minutes at most"
 
 
@@ -110,6 +133,33 @@ MEANINGS: dict[Reason, Meaning] = {
         Progress.DONE, "set spec.suspend to false to resume", "not before that", keeps_ready=True
     ),
     Reason.TOKEN_EXPIRED: Meaning(Progress.STALLED, "the consent application must store a new token", _ON_CHANGE),
+    Reason.REFRESH_FAILING: Meaning(
+        Progress.RECONCILING,
+        "nobody needs to act unless it lasts",
+        "it is tried again within minutes, and every hour at least",
+    ),
+    Reason.REAUTHORIZATION_REQUIRED: Meaning(
+        Progress.STALLED, "the organisation must give its consent again", _ON_CONSENT
+    ),
+    Reason.ROTATION_RESPONSE_LOST: Meaning(
+        Progress.STALLED,
+        "the organisation must give its consent again; it did nothing wrong, a response of the provider was lost",
+        _ON_CONSENT,
+    ),
+    Reason.CLIENT_MISCONFIGURED: Meaning(
+        Progress.STALLED,
+        "the platform team must correct the OAuth client (id, secret or registration); the organisation need not act",
+        "it is tried again every 5 minutes",
+    ),
+    Reason.TOKEN_ENDPOINT_NOT_ALLOWED: Meaning(
+        Progress.STALLED, "the platform team must correct tokenEndpoint or allow its host; nothing was sent", _ON_CHANGE
+    ),
+    Reason.VERSION_BUDGET_EXCEEDED: Meaning(
+        Progress.STALLED,
+        "the platform team must use exclusive mode for tokens this short-lived, or find out who else writes the secret",
+        "it is tried again every hour",
+    ),
+    Reason.REVOKED: Meaning(Progress.STALLED, "the organisation must give its consent again", _ON_CONSENT),
 }
 
 

@@ -80,10 +80,14 @@ class ConditionStatus(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """`READY`: the Secret holds a currently valid value. `SYNCED`: the mirror equals upstream. The rest is kstatus."""
+    """`READY`: the Secret holds a currently valid value. `SYNCED`: the mirror equals upstream.
+
+    `TOKEN_HEALTHY`: OAuth credentials only, the token is valid and is kept so. The rest is kstatus.
+    """
 
     READY = "Ready"
     SYNCED = "Synced"
+    TOKEN_HEALTHY = "TokenHealthy"  # noqa: S105 - a condition type
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
 
@@ -100,19 +104,46 @@ class Condition(_Model):
 
 
 class GrantState(StrEnum):
-    """Where an OAuth grant stands. `EXPIRING`: within five minutes of its end, or past it."""
+    """Where an OAuth grant stands. `EXPIRING`: within its last minutes, or past them, and not refreshed yet."""
 
     ACTIVE = "Active"
     EXPIRING = "Expiring"
+    REFRESH_FAILING = "RefreshFailing"
+    REAUTHORIZATION_REQUIRED = "ReauthorizationRequired"
+    REVOKED = "Revoked"
     UNKNOWN = "Unknown"
     NOT_APPLICABLE = "NotApplicable"
 
 
+class Rotation(StrEnum):
+    """Whether the last refresh brought another refresh token: seen, not configured. None before the first."""
+
+    ROTATING = "Rotating"
+    STATIC = "Static"
+
+
+class GrantError(_Model):
+    """The last refresh that failed. `code`: a reason; `message`: for people; `time`: RFC 3339, of the first such."""
+
+    code: str
+    message: str
+    time: str
+
+
 class GrantStatus(_Model):
-    """The token's state. `expires_at`: RFC 3339, None when the document does not say."""
+    """The token's state. Times are RFC 3339, None when the document does not say.
+
+    `last_refresh_time`: when the tokens were issued. `next_refresh_time`: when the operator refreshes them.
+    """
 
     state: GrantState
     expires_at: str | None = None
+    last_refresh_time: str | None = None
+    next_refresh_time: str | None = None
+    refresh_token_expires_at: str | None = None
+    rotation: Rotation | None = None
+    scopes: str | None = None
+    last_error: GrantError | None = None
 
 
 class UpstreamStatus(_Model):

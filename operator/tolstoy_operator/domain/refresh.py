@@ -6,7 +6,7 @@ The protocol itself (`services.refresh`) reads, asks here what follows, and writ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -44,6 +44,22 @@ class RefreshRules:
     """A refresh starts only while the secret can take this many versions more."""
     settled_s: float = 60.0
     """What only a read says about a version that was moved back by hand is believed after this long."""
+
+    def scaled(self, factor: float) -> RefreshRules:
+        """The same rules with all times multiplied by `factor`."""
+        low, high = self.confirm_after_s
+        return replace(
+            self,
+            fence_s=self.fence_s * factor,
+            request_deadline_s=self.request_deadline_s * factor,
+            ttl_s=self.ttl_s * factor,
+            far_ttl_s=self.far_ttl_s * factor,
+            last_moment_s=self.last_moment_s * factor,
+            confirm_after_s=(low * factor, high * factor),
+            lease_below_s=self.lease_below_s * factor,
+            shortest_shared_s=self.shortest_shared_s * factor,
+            settled_s=self.settled_s * factor,
+        )
 
 
 class Rotation(StrEnum):

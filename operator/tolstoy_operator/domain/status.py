@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tolstoy_operator.api.reasons import MEANINGS, Progress, Reason, message
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Progress, Reason, message
 from tolstoy_operator.api.v1 import (
     Condition,
     ConditionStatus,
@@ -22,19 +22,22 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
-from tolstoy_operator.domain.schedule import EXPIRING_LEAD
 
-_MIRRORED = frozenset({Reason.SYNCED, Reason.TOKEN_EXPIRED})
+_MIRRORED = frozenset({Reason.SYNCED, *GRANT_REASONS})
 _REASONS = {reason.value: reason for reason in Reason}
 _PLAIN_SUCCESS = "the Secret holds the current upstream value"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one reconciliation of a credential ended. `cause`: names and positions, never a value."""
+    """How one reconciliation of a credential ended. `cause`: names and positions, never a value.
+
+    `token_valid`: for reasons about the grant, whether the token in the Secret still works.
+    """
 
     reason: Reason
     cause: str = _PLAIN_SUCCESS
+    token_valid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def next_status(
     conditions = [
         _ready(previous, finding, facts),
         _synced(finding),
+        *_token_healthy(previous, finding, facts),
         *_progress(previous, finding, now=now, stall_after=stall_after),
     ]
     stamped = [_stamp(previous, item, generation=facts.generation, now=now) for item in conditions]
@@ -91,15 +95,6 @@ def reason_of(status: ToolCredentialStatus) -> Reason | None:
     """The reason that the status gives as its summary; None before the first one, or when it is not one of ours."""
     ready = condition(status, ConditionType.READY)
     return _REASONS.get(ready.reason) if ready is not None else None
-
-
-def grant_at(expires_at_ms: int | None, now: datetime) -> GrantStatus:
-    """The state of a token that ends at `expires_at_ms` (epoch milliseconds)."""
-    if expires_at_ms is None:
-        return GrantStatus(state=GrantState.UNKNOWN)
-    left = expires_at_ms / 1000 - now.timestamp()
-    state = GrantState.ACTIVE if left > EXPIRING_LEAD else GrantState.EXPIRING
-    return GrantStatus(state=state, expires_at=format_time(datetime.fromtimestamp(expires_at_ms / 1000, tz=now.tzinfo)))
 
 
 def parse_status(raw: Any) -> ToolCredentialStatus:
@@ -137,7 +132,8 @@ def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts) -> _D
     before = condition(previous, ConditionType.READY)
     was_ready = before is not None and before.status is ConditionStatus.TRUE
     still = MEANINGS[finding.reason].keeps_ready and was_ready and facts.target is not None
-    good = finding.reason is Reason.SYNCED or still
+    usable = finding.reason in GRANT_REASONS and finding.token_valid
+    good = finding.reason is Reason.SYNCED or usable or still
     status = ConditionStatus.TRUE if good else ConditionStatus.FALSE
     return _Draft(ConditionType.READY, status, finding.reason, message(finding.reason, finding.cause))
 
@@ -149,6 +145,21 @@ def _synced(finding: Finding) -> _Draft:
     unknown = finding.reason is Reason.UPSTREAM_UNAVAILABLE
     status = ConditionStatus.UNKNOWN if unknown else ConditionStatus.FALSE
     return _Draft(ConditionType.SYNCED, status, finding.reason, message(finding.reason, finding.cause))
+
+
+def _token_healthy(previous: ToolCredentialStatus, finding: Finding, facts: Facts) -> list[_Draft]:
+    """Only for OAuth credentials. What says nothing about the token leaves the condition as it was."""
+    before = condition(previous, ConditionType.TOKEN_HEALTHY)
+    kind = facts.credential_type or previous.credential_type
+    if kind is not CredentialType.OAUTH2:
+        return []
+    if finding.reason is Reason.SYNCED:
+        text = "the access token is valid"
+        return [_Draft(ConditionType.TOKEN_HEALTHY, ConditionStatus.TRUE, GrantState.ACTIVE, text)]
+    if finding.reason in GRANT_REASONS:
+        text = message(finding.reason, finding.cause)
+        return [_Draft(ConditionType.TOKEN_HEALTHY, ConditionStatus.FALSE, finding.reason, text)]
+    return [_Draft(before.type, before.status, before.reason, before.message)] if before is not None else []
 
 
 def _progress(

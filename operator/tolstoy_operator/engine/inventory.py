@@ -7,6 +7,7 @@ inventory answers questions and says what changed; it never acts.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from tolstoy_operator.domain.tenancy import Binding, binding_of
 
 Key = tuple[str, str]
 """Namespace and name."""
+
+REMEMBERED_ENDS = 10_000
+"""How many objects that went are remembered, so that a list from before does not bring them back."""
 
 K = TypeVar("K", str, Key)
 
@@ -82,6 +86,7 @@ class Inventory:
         self._by_target: defaultdict[Key, set[Key]] = defaultdict(set)
         self._by_uid: dict[str, Key] = {}
         self._secrets_by_owner: defaultdict[str, set[Key]] = defaultdict(set)
+        self._ended: dict[str, float] = {}
 
     def credential(self, key: Key) -> Credential | None:
         """The credential, if it exists."""
@@ -111,14 +116,13 @@ class Inventory:
         """The credentials that use an upstream secret."""
         return frozenset(self._by_upstream.get(upstream, ()))
 
+    def behind(self, upstream: str, version_id: str | None) -> frozenset[Key]:
+        """The credentials whose mirror was last made from another version of an upstream secret than this one."""
+        return frozenset(key for key in self.users_of(upstream) if _mirrored(self._credentials[key]) != version_id)
+
     def is_live(self, uid: str) -> bool:
         """Whether a credential with this UID exists."""
         return uid in self._by_uid
-
-    def by_uid(self, uid: str) -> Credential | None:
-        """The credential with this UID, if it exists."""
-        key = self._by_uid.get(uid)
-        return self._credentials.get(key) if key else None
 
     @property
     def live_uids(self) -> Mapping[str, Key]:
@@ -140,23 +144,25 @@ class Inventory:
 
     def observe_credential(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a ToolCredential. Returns it when somebody else changed something that matters."""
-        fresh = _credential(body)
-        known = self._credentials.get(fresh.key)
-        if known is not None and fresh.version <= known.version:
+        known = self._credentials.get(_key(body))
+        fresh = _credential(body, known)
+        if self._is_past(fresh.uid, fresh.version) or (known is not None and fresh.version <= known.version):
             return frozenset()
         concerned = self._replace(known, fresh)
         return concerned if known is None or _differs(known, fresh) else frozenset()
 
     def note_credential(self, body: Mapping[str, Any]) -> None:
         """Take in the response to our own status write. A spec that changed meanwhile is left to the watch to tell."""
-        fresh = _credential(body)
-        known = self._credentials.get(fresh.key)
-        if known is not None and known.uid == fresh.uid and known.generation == fresh.generation:
-            known.version = max(known.version, fresh.version)
-            known.status = fresh.status
+        known = self._credentials.get(_key(body))
+        fresh = _credential(body, known)
+        if known is None or (known.uid, known.generation) != (fresh.uid, fresh.generation):
+            return
+        if fresh.version > known.version:
+            known.version, known.status = fresh.version, fresh.status
 
     def forget_credential(self, key: Key, uid: str) -> frozenset[Key]:
         """A ToolCredential is gone. Returns the others that its target or keys concern."""
+        self._note_end(uid, math.inf)
         known = self._credentials.get(key)
         if known is None or known.uid != uid:
             return frozenset()
@@ -169,7 +175,7 @@ class Inventory:
         fresh = existing_secret(body, self._fingerprint)
         key = (fresh.namespace, fresh.name)
         known = self._secrets.get(key)
-        if known is not None and fresh.version <= known.version:
+        if self._is_past(fresh.uid, fresh.version) or (known is not None and fresh.version <= known.version):
             return frozenset()
         self._drop_secret(key)
         self._secrets[key] = fresh
@@ -177,10 +183,11 @@ class Inventory:
             self._secrets_by_owner[uid].add(key)
         return self._concerned(key, fresh)
 
-    def forget_secret(self, key: Key, uid: str) -> frozenset[Key]:
-        """A Secret is gone, or does not carry our label any more."""
+    def forget_secret(self, key: Key, uid: str, version: int) -> frozenset[Key]:
+        """A Secret is gone, or does not carry our label any more, since `version`."""
+        self._note_end(uid, version)
         known = self._secrets.get(key)
-        if known is None or known.uid != uid:
+        if known is None or known.uid != uid or known.version > version:
             return frozenset()
         self._drop_secret(key)
         return self._concerned(key, known)
@@ -201,9 +208,11 @@ class Inventory:
         same = known is not None and (known.binding, known.terminating) == (fresh.binding, fresh.terminating)
         return frozenset() if same else frozenset(self._by_namespace.get(fresh.name, ()))
 
-    def forget_namespace(self, name: str) -> None:
-        """A Namespace is gone, and all that was in it goes by its own events."""
-        self._namespaces.pop(name, None)
+    def forget_namespace(self, name: str, version: int) -> None:
+        """A Namespace is gone since `version`, and all that was in it goes by its own events."""
+        known = self._namespaces.get(name)
+        if known is not None and known.version <= version:
+            del self._namespaces[name]
 
     def absent_credentials(self, seen: set[tuple[Key, str]], listed_at: int) -> list[Credential]:
         """Credentials that a list at resourceVersion `listed_at` lacks (`seen`: key and UID) and that are not newer."""
@@ -252,19 +261,37 @@ class Inventory:
             for uid in _owners(known):
                 _discard(self._secrets_by_owner, uid, key)
 
+    def _note_end(self, uid: str, version: float) -> None:
+        self._ended.pop(uid, None)
+        self._ended[uid] = version
+        if len(self._ended) > REMEMBERED_ENDS:
+            del self._ended[next(iter(self._ended))]
+
+    def _is_past(self, uid: str, version: int) -> bool:
+        # A Secret that lost its label goes at the very version at which it exists without: that one is not past.
+        return version < self._ended.get(uid, -1)
+
     def _concerned(self, key: Key, secret: ExistingSecret) -> frozenset[Key]:
         owners = {self._by_uid[uid] for uid in _owners(secret) if uid in self._by_uid}
         return self.targeting(key) | owners
 
 
-def _credential(body: Mapping[str, Any]) -> Credential:
+def _key(body: Mapping[str, Any]) -> Key:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential:
     meta = body["metadata"]
-    spec, problem = _spec(body.get("spec"))
+    generation = int(meta.get("generation", 1))
+    if known is not None and (known.uid, known.generation) == (meta["uid"], generation):
+        spec, problem = known.spec, known.spec_problem  # most events are about a status
+    else:
+        spec, problem = _spec(body.get("spec"))
     return Credential(
-        key=(meta["namespace"], meta["name"]),
+        key=_key(body),
         uid=meta["uid"],
         version=int(meta["resourceVersion"]),
-        generation=int(meta.get("generation", 1)),
+        generation=generation,
         created=meta.get("creationTimestamp", ""),
         deleting="deletionTimestamp" in meta,
         force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
@@ -293,6 +320,10 @@ def _differs(known: Credential, fresh: Credential) -> bool:
 def _interest(item: Credential) -> tuple[object, ...]:
     # The status is among them: what somebody else writes into it is overwritten, not believed.
     return item.uid, item.generation, item.deleting, item.force_sync, item.status
+
+
+def _mirrored(item: Credential) -> str | None:
+    return item.status.upstream.version_id if item.status.upstream else None
 
 
 def _owners(secret: ExistingSecret) -> Iterator[str]:

@@ -1,4 +1,8 @@
-"""Bringing a Secret to where its credential wants it, and taking it away. Decisions are the domain's; this acts."""
+"""Bringing a Secret to where its credential wants it, and taking it away. Decisions are the domain's; this acts.
+
+Every write is made from a version of the Secret that was looked at, and tells the API server which: when somebody else
+was faster, it is refused, and what is there now is looked at before anything else is done.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,16 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain import manifest
 from tolstoy_operator.domain.existing import ExistingSecret, Fingerprint, existing_secret
-from tolstoy_operator.domain.manifest import DesiredSecret, Identity
+from tolstoy_operator.domain.manifest import DesiredSecret, Identity, Operation
 from tolstoy_operator.domain.ownership import holder_uid, winner
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Credential, Inventory, Key
 from tolstoy_operator.engine.problem import Problem
 from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, NotFound, Unprocessable
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.observability import audit
 
 _log = logging.getLogger(__name__)
+_ATTEMPTS = 3
 
 
 class Mirror:
@@ -40,6 +45,38 @@ class Mirror:
             raise _conflict(target[1], f"is claimed by ToolCredential {won.name}, which has it first")
         if existing is not None and current != credential.uid:
             raise _conflict(target[1], f"belongs to {_describe(existing)}")
+
+    def current(self, credential: Credential) -> ExistingSecret | None:
+        """The target as it is, if it is the credential's or holds keys of it."""
+        existing = self._inventory.secret(credential.target) if credential.target else None
+        return existing if existing is not None and self._is_of(existing, credential) else None
+
+    def holdings(self, credential: Credential) -> list[ExistingSecret]:
+        """What `withdraw` would take away.
+
+        Not a copy that a person made of one of our Secrets, marks and all, under another name.
+        """
+        return [
+            existing
+            for existing in self._inventory.secrets_of(credential.uid)
+            if self._is_of(existing, credential)
+            and (existing.written_by_us or not credential.owns or _key(existing) == credential.target)
+        ]
+
+    async def look(self, credential: Credential) -> None:
+        """Look for the Secret that the status tells of when no watch shows it: its label may have been taken off.
+
+        It is gone, or it is somebody else's now, or it still is the credential's and is known again. Raises `KubeError`.
+        """
+        target, told = credential.target, credential.status.target
+        if target is None or told is None or told.name != target[1] or self._inventory.secret(target) is not None:
+            return
+        try:
+            body = await self._api.read(*target)
+        except NotFound:
+            return
+        if self._is_of(existing_secret(body, self._fingerprint), credential):
+            self._inventory.observe_secret(body)
 
     async def apply(
         self, credential: Credential, name: str, data: Mapping[str, bytes], *, upstream: str, version_id: str
@@ -65,95 +102,82 @@ class Mirror:
 
     async def withdraw(self, credential: Credential, *, except_name: str | None = None) -> None:
         """Take away what the credential has in the cluster; `except_name`: leave that Secret alone."""
-        for existing in self._inventory.secrets_of(credential.uid):
+        for existing in self.holdings(credential):
             if existing.name == except_name:
                 continue
-            if self._holder(existing) == credential.uid:
+            if credential.owns:
                 await self._delete(existing)
-            elif credential.uid in existing.merged_keys:
-                await self.release(existing, credential.uid)
             else:
-                continue
+                await self.release(existing, credential.uid)
             self._audit(audit.Operation.WITHDRAW, credential, existing.name, credential.upstream or "", None)
 
     async def release(self, existing: ExistingSecret, credential_uid: str) -> None:
         """Take the keys that a credential merged out of a Secret of somebody else."""
-        body = manifest.merged(existing, {})
+        body, manager = manifest.merged(existing, {}), manifest.merge_manager(credential_uid)
         try:
-            await self._api.merge(
-                existing.namespace, existing.name, body, manager=manifest.merge_manager(credential_uid)
-            )
-        except (NotFound, Conflict):
-            _log.debug("nothing to release: the Secret is gone", extra={"namespace": existing.namespace})
+            fresh = await self._api.merge(existing.namespace, existing.name, body, manager=manager)
+        except Conflict:
+            _log.debug("nothing released: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+        else:
+            self._inventory.observe_secret(fresh)
 
     async def _own(self, desired: DesiredSecret) -> bool:
-        namespace, name = desired.owner.namespace, desired.name
-        existing = self._inventory.secret((namespace, name))
-        if existing is None:
+        """Returns whether it was, or may have been, us who brought the Secret to where it is."""
+        existing = self._inventory.secret((desired.owner.namespace, desired.name))
+        for attempt in range(_ATTEMPTS):
+            operations = self._operations(existing, desired) if existing else []
+            if existing and not operations:
+                return attempt > 0  # the answer to an earlier attempt may have been lost
             try:
-                self._inventory.observe_secret(await self._api.create(namespace, manifest.manifest(desired)))
-            except Conflict:
-                existing = await self._read_ours(desired)
+                body = await self._write(existing, desired, operations)
+            except (Conflict, NotFound, Unprocessable) as error:
+                before, existing = existing, await self._read(desired)
+                if (existing and existing.version) == (before and before.version):
+                    raise error from None  # nobody was faster: it is refused as such
             else:
+                self._inventory.observe_secret(body)
                 return True
-        return await self._rewrite(existing, desired)
+        raise Conflict(reason="Overtaken")
 
-    async def _read_ours(self, desired: DesiredSecret) -> ExistingSecret:
-        """The name is taken by a Secret that we do not watch: it is ours without its label, or not ours."""
-        body = await self._api.read(desired.owner.namespace, desired.name)
-        existing = existing_secret(body, self._fingerprint)
+    async def _write(
+        self, existing: ExistingSecret | None, desired: DesiredSecret, operations: list[Operation]
+    ) -> dict[str, object]:
+        if existing is None:
+            return await self._api.create(desired.owner.namespace, manifest.manifest(desired))
+        return await self._api.rewrite(existing.namespace, existing.name, operations)
+
+    async def _read(self, desired: DesiredSecret) -> ExistingSecret | None:
+        try:
+            body = await self._api.read(desired.owner.namespace, desired.name)
+        except NotFound:
+            return None
+        return existing_secret(body, self._fingerprint)
+
+    def _operations(self, existing: ExistingSecret, desired: DesiredSecret) -> list[Operation]:
         if self._holder(existing) != desired.owner.uid:
             raise _conflict(desired.name, f"exists and belongs to {_describe(existing)}")
-        return existing
-
-    async def _rewrite(self, existing: ExistingSecret, desired: DesiredSecret) -> bool:
         if existing.type != desired.type:
             raise _conflict(
                 desired.name, f"exists with type {existing.type}, and the type of a Secret cannot change: delete it"
             )
-        operations = manifest.rewrite(existing, desired, self._fingerprint)
-        if not operations:
-            return False
         if existing.immutable and manifest.data_differs(existing, desired, self._fingerprint):
             raise _conflict(desired.name, "is immutable and holds another value: delete it")
-        try:
-            body = await self._api.rewrite(existing.namespace, existing.name, operations)
-        except Unprocessable:
-            # A test of the patch did not hold: what we know is older than what is there.
-            fresh = existing_secret(await self._api.read(existing.namespace, existing.name), self._fingerprint)
-            if fresh.version == existing.version:
-                raise
-            return await self._rewrite_once_more(fresh, desired)
-        self._inventory.observe_secret(body)
-        return True
-
-    async def _rewrite_once_more(self, fresh: ExistingSecret, desired: DesiredSecret) -> bool:
-        if self._holder(fresh) != desired.owner.uid:
-            raise _conflict(desired.name, f"belongs to {_describe(fresh)}")
-        operations = manifest.rewrite(fresh, desired, self._fingerprint)
-        if operations:
-            self._inventory.observe_secret(await self._api.rewrite(fresh.namespace, fresh.name, operations))
-        return bool(operations)
+        return manifest.rewrite(existing, desired, self._fingerprint)
 
     async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes]) -> bool:
         existing = await self._invited(credential, name)
         if manifest.is_merged(existing, credential.uid, data, self._fingerprint):
             return False
-        taken = sorted(
-            key
-            for uid, keys in existing.merged_keys.items()
-            for key in keys & data.keys()
-            if uid != credential.uid and self._inventory.is_live(uid)
+        # What was ours and was edited by hand belongs to the hand now; the status knows that we had put it there.
+        told = credential.status.target
+        ours = existing.merged_keys.get(credential.uid, frozenset()).union(
+            told.keys if told is not None and told.name == name else ()
         )
-        if taken:
-            raise _conflict(name, f'has key "{taken[0]}" from another ToolCredential')
-        body = manifest.merged(existing, data)
-        manager = manifest.merge_manager(credential.uid)
-        try:
-            fresh = await self._api.merge(existing.namespace, name, body, manager=manager)
-        except Conflict:
-            raise _conflict(name, "was recreated meanwhile") from None
-        self._inventory.observe_secret(fresh)
+        foreign = sorted((data.keys() & existing.keys.keys()) - ours)
+        if foreign:
+            raise _conflict(name, f'has a key "{foreign[0]}" that is not from this ToolCredential')
+        body, manager = manifest.merged(existing, data), manifest.merge_manager(credential.uid)
+        self._inventory.observe_secret(await self._api.merge(existing.namespace, name, body, manager=manager))
         return True
 
     async def _invited(self, credential: Credential, name: str) -> ExistingSecret:
@@ -173,12 +197,17 @@ class Mirror:
 
     async def _delete(self, existing: ExistingSecret) -> None:
         try:
-            await self._api.delete(existing.namespace, existing.name, existing.uid)
+            await self._api.delete(existing.namespace, existing.name, existing.uid, existing.version)
         except (NotFound, Conflict):
-            _log.debug("nothing to delete: the Secret is gone", extra={"namespace": existing.namespace})
+            _log.debug("nothing deleted: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+
+    def _is_of(self, existing: ExistingSecret, credential: Credential) -> bool:
+        if credential.owns:
+            return self._holder(existing) == credential.uid
+        return credential.uid in existing.merged_keys
 
     def _holder(self, existing: ExistingSecret) -> str | None:
-        claims = self._inventory.claims((existing.namespace, existing.name))
+        claims = self._inventory.claims(_key(existing))
         return holder_uid(existing.holder, claims=claims, live_uids=self._inventory.live_uids)
 
     def _audit(
@@ -186,6 +215,10 @@ class Mirror:
     ) -> None:
         actor = audit.Actor(*credential.key, credential.uid)
         audit.record(audit.Entry(operation, upstream, actor=actor, version=version, target=target))
+
+
+def _key(existing: ExistingSecret) -> Key:
+    return existing.namespace, existing.name
 
 
 def _conflict(name: str, cause: str) -> Problem:

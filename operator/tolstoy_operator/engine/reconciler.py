@@ -22,15 +22,16 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
-from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type, expires_at_ms
+from tolstoy_operator.domain.documents import MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.grant import Trouble, grant_finding, grant_status
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.projection import ProjectionProblem, project
 from tolstoy_operator.domain.schedule import EXPIRING_LEAD, backoff
 from tolstoy_operator.domain.status import (
     Facts,
     Finding,
     format_time,
-    grant_at,
     next_status,
     parse_time,
     reason_of,
@@ -38,6 +39,7 @@ from tolstoy_operator.domain.status import (
     status_patch,
 )
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.problem import Problem, from_store
@@ -85,6 +87,7 @@ class Reconciler:
         mirror: Mirror,
         unbound: Unbound,
         upstream: UpstreamHealth,
+        grants: Grants,
         status: StatusApi,
         events: EventsApi,
         region: str,
@@ -96,6 +99,7 @@ class Reconciler:
         self._mirror = mirror
         self._unbound = unbound
         self._upstream = upstream
+        self._grants = grants
         self._status = status
         self._events = events
         self._region = region
@@ -142,7 +146,7 @@ class Reconciler:
             credential, name, data, upstream=upstream, version_id=fetched.version.version_id
         )
         await self._mirror.withdraw(credential, except_name=name)
-        return self._verdict(upstream, fetched, learned.grant)
+        return self._verdict(upstream, fetched, learned)
 
     async def _fetch(self, credential: Credential, learned: _Learned) -> Fetched:
         _, upstream = _names(credential)
@@ -172,7 +176,7 @@ class Reconciler:
             found = check_type(document, spec.type)
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
-            learned.grant = self._grant(document, found)
+            learned.grant = self._grant(credential, fetched, found)
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
             raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
@@ -188,23 +192,28 @@ class Reconciler:
                 f"the document was of type {before} and is now {found}; set spec.type if that is meant"
             )
 
-    def _grant(self, document: Document, found: CredentialType) -> GrantStatus:
+    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType) -> GrantStatus:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
-        return grant_at(expires_at_ms(document), self._timing.now())
+        document, spec = _oauth(fetched), credential.spec
+        grant = self._grants.note(
+            fetched.version, document, spec.tool if spec else None, _told(credential.status, fetched.version.version_id)
+        )
+        now = self._timing.now().timestamp()
+        return grant_status(document, now=now, due_at=grant.due_at, trouble=grant.trouble)
 
-    def _verdict(self, upstream: str, fetched: Fetched, grant: GrantStatus | None) -> Finding:
-        down_since = self._upstream.unavailable_since
-        if fetched.stale or down_since is not None:
+    def _verdict(self, upstream: str, fetched: Fetched, learned: _Learned) -> Finding:
+        now = self._timing.now().timestamp()
+        finding = Finding(Reason.SYNCED)
+        if learned.credential_type is CredentialType.OAUTH2:
+            finding = grant_finding(_oauth(fetched), upstream, now=now, trouble=self._grants.trouble(upstream))
+        if finding.reason is Reason.SYNCED and (fetched.stale or self._upstream.unavailable_since is not None):
             read_at = format_time(datetime.fromtimestamp(fetched.read_at, UTC))
             return Finding(
                 Reason.UPSTREAM_UNAVAILABLE,
                 f"the store does not answer for {upstream}; the Secret keeps the value read at {read_at}",
             )
-        ends = grant.expires_at if grant else None
-        if ends is not None and parse_time(ends) <= self._timing.now():
-            return Finding(Reason.TOKEN_EXPIRED, f"the access token of {upstream} expired at {ends}")
-        return Finding(Reason.SYNCED)
+        return finding
 
     async def _withdraw_when_due(self, credential: Credential) -> None:
         if not self._inventory.secrets_of(credential.uid):
@@ -289,6 +298,23 @@ class Reconciler:
         ends = parse_time(grant.expires_at)
         lead = ends - timedelta(seconds=EXPIRING_LEAD)
         return lead if grant.state is GrantState.ACTIVE else ends
+
+
+def _oauth(fetched: Fetched) -> OAuthDocument:
+    try:
+        return OAuthDocument.parse(fetched.version.value)
+    except MalformedDocument as error:
+        raise MalformedSecret(str(error)) from None
+
+
+def _told(status: ToolCredentialStatus, version_id: str) -> Trouble | None:
+    """The trouble that the status tells of this version; another version would be another story."""
+    error = status.grant.last_error if status.grant else None
+    reason = reason_of(status)
+    same = status.upstream is not None and status.upstream.version_id == version_id
+    if error is None or not same or reason is None or reason != error.code:
+        return None
+    return Trouble(reason, error.message, parse_time(error.time).timestamp())
 
 
 def _names(credential: Credential) -> tuple[str, str]:

@@ -64,6 +64,10 @@ class WorkQueue:
         heapq.heappush(self._heap, (due, key))
         self._arm()
 
+    def knows(self, key: Key) -> bool:
+        """Whether the key is queued, in a worker's hands, or due some time."""
+        return key in self._queued or key in self._running or key in self._due
+
     def forget(self, key: Key) -> None:
         """The key is gone: neither due nor queued any more."""
         self._due.pop(key, None)

@@ -93,7 +93,9 @@ class Metrics:
         self._per_credential = per_credential
         self._source: FigureSource | None = None
         self._sample = _Sample()
-        self._words = {label: _Words() for label in ("operation", "outcome", "verb", "resource", "code", "kind")}
+        self._words = {
+            label: _Words() for label in ("operation", "outcome", "verb", "resource", "code", "kind", "tool")
+        }
         self._register_process(version)
         self._register_work()
         self._register_traffic()
@@ -113,6 +115,10 @@ class Metrics:
         operation = self._words["operation"](operation)
         self._upstream_calls.labels(operation, self._words["outcome"](outcome)).inc()
         self._upstream_seconds.labels(operation).observe(seconds)
+
+    def observe_refresh(self, tool: str, outcome: str) -> None:
+        """One attempt to refresh a token, by the provider's tool and how it ended ("ok" or a reason)."""
+        self._refreshes.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
 
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
@@ -187,6 +193,9 @@ class Metrics:
             ["operation"],
             buckets=_CALL_SECONDS,
             registry=registry,
+        )
+        self._refreshes = Counter(
+            "tolstoy_token_refreshes", "Refreshes that were tried.", ["tool", "outcome"], registry=registry
         )
         self._kube_requests = Counter(
             "tolstoy_kube_requests",

@@ -88,7 +88,7 @@ def test_columns_show_fields_that_exist() -> None:
     shown = [column["name"].upper() for column in columns if not column.get("priority")]
     assert shown == ["TOOL", "ORG", "TYPE", "READY", "REASON", "EXPIRES", "AGE"]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
-    assert wide == ["STATE", "SECRET", "UPSTREAM", "UPSTREAM VERSION"]
+    assert wide == ["STATE", "SECRET", "UPSTREAM", "UPSTREAM VERSION", "NEXT REFRESH"]
 
 
 def test_credentials_can_be_selected_by_what_they_name() -> None:

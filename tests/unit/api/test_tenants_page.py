@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import crd, docs, specs
 from tolstoy_operator.api import names
-from tolstoy_operator.api.reasons import MEANINGS, Meaning, Progress, Reason
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Meaning, Progress, Reason
 
 PAGE = "tenants.md"
 
@@ -23,6 +23,8 @@ PACE = {
 def ready(reason: Reason, meaning: Meaning) -> str:
     if meaning.keeps_ready:
         return "as before"
+    if reason in GRANT_REASONS - {Reason.TOKEN_EXPIRED}:
+        return "until the token ends"
     return str(reason is Reason.SYNCED)
 
 

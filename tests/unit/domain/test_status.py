@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tolstoy_operator.api.reasons import MEANINGS, Progress, Reason
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Progress, Reason
 from tolstoy_operator.api.v1 import (
     ConditionStatus,
     ConditionType,
-    GrantState,
+    CredentialType,
     TargetStatus,
     ToolCredentialStatus,
     UpstreamStatus,
@@ -19,7 +19,6 @@ from tolstoy_operator.domain.status import (
     Facts,
     Finding,
     condition,
-    grant_at,
     next_status,
     parse_status,
     reason_of,
@@ -162,16 +161,21 @@ def test_a_reason_that_is_not_ours_reads_as_none() -> None:
     assert reason_of(parse_status(raw)) is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "state"), [(3600, GrantState.ACTIVE), (300, GrantState.EXPIRING), (-5, GrantState.EXPIRING)]
-)
-def test_grant(seconds: int, state: GrantState) -> None:
-    grant = grant_at(int((NOW.timestamp() + seconds) * 1000), NOW)
-    assert grant.state is state
+@pytest.mark.parametrize("reason", sorted(GRANT_REASONS))
+def test_trouble_with_a_token_that_still_works_leaves_it_ready(reason: Reason) -> None:
+    facts = Facts(generation=1, target=SECRET, credential_type=CredentialType.OAUTH2)
+    finding = Finding(reason, "because", token_valid=True)
+    status = next_status(NOTHING, finding, facts, now=NOW, stall_after=PATIENCE)
+    words = shown(status)
+    assert (words["Ready"], words["Synced"], words["TokenHealthy"]) == ("True", "True", "False")
+    assert reason_of(status) is reason
 
 
-def test_a_grant_of_unknown_end() -> None:
-    assert grant_at(None, NOW).state is GrantState.UNKNOWN
+def test_what_says_nothing_about_the_token_leaves_its_health_as_it_was() -> None:
+    facts = Facts(generation=1, target=SECRET, credential_type=CredentialType.OAUTH2)
+    good = next_status(NOTHING, Finding(Reason.SYNCED), facts, now=NOW, stall_after=PATIENCE)
+    assert shown(good)["TokenHealthy"] == "True"
+    assert shown(step(good, Reason.TEMPLATE_ERROR))["TokenHealthy"] == "True"
 
 
 def test_ready_status_is_a_known_word() -> None:

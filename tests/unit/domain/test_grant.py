@@ -1,0 +1,100 @@
+"""What a grant's document and its last refreshes mean for a status."""
+
+from __future__ import annotations
+
+import pytest
+
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.v1 import GrantState, Rotation
+from tolstoy_operator.domain.grant import Trouble, grant_finding, grant_status
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+
+NOW = 1_780_000_000.0
+NAME = "tolstoy/github/org"
+
+
+def document(ends_in: float | None = 3600, **members: object) -> OAuthDocument:
+    ends = {} if ends_in is None else {"expiresAt": int((NOW + ends_in) * 1000)}
+    return OAuthDocument.of({"accessToken": "a", "refreshToken": "r", **ends, **members})
+
+
+def trouble(reason: Reason) -> Trouble:
+    return Trouble(reason, "refused (invalid_grant)", NOW - 60)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"),
+    [
+        (3600, GrantState.ACTIVE),
+        (300, GrantState.EXPIRING),
+        (-5, GrantState.EXPIRING),
+        (None, GrantState.UNKNOWN),
+    ],
+)
+def test_state_without_trouble(seconds: float | None, state: GrantState) -> None:
+    assert grant_status(document(seconds), now=NOW).state is state
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        (Reason.REAUTHORIZATION_REQUIRED, GrantState.REAUTHORIZATION_REQUIRED),
+        (Reason.ROTATION_RESPONSE_LOST, GrantState.REAUTHORIZATION_REQUIRED),
+        (Reason.REVOKED, GrantState.REVOKED),
+        (Reason.REFRESH_FAILING, GrantState.REFRESH_FAILING),
+        (Reason.CLIENT_MISCONFIGURED, GrantState.REFRESH_FAILING),
+    ],
+)
+def test_state_in_trouble(reason: Reason, state: GrantState) -> None:
+    status = grant_status(document(), now=NOW, due_at=NOW + 1, trouble=trouble(reason))
+    assert status.state is state
+    assert status.next_refresh_time is None, "retries are not announced, they would tick"
+    assert status.last_error is not None
+    assert (status.last_error.code, status.last_error.time) == (reason, "2026-05-28T20:25:40Z")
+
+
+def test_facts_of_the_document() -> None:
+    books = {"base": "b", "of": "o", "n": 0, "under": "claim", "scheme": "claim", "token": "t1", "spent": "t0"}
+    status = grant_status(
+        document(
+            scope="repo",
+            lastUpdated="2026-05-28T20:00:00Z",
+            refreshTokenExpiresAt=int((NOW + 86_400) * 1000),
+            tolstoy=books,
+        ),
+        now=NOW,
+        due_at=NOW + 3000,
+    )
+    assert status.scopes == "repo"
+    assert status.last_refresh_time == "2026-05-28T20:00:00Z"
+    assert status.next_refresh_time == "2026-05-28T21:16:40Z"
+    assert status.refresh_token_expires_at == "2026-05-29T20:26:40Z"
+    assert status.rotation is Rotation.ROTATING
+
+
+def test_scopes_are_bounded() -> None:
+    scopes = grant_status(document(scope="x" * 5000), now=NOW).scopes
+    assert scopes is not None
+    assert len(scopes) == 1024
+
+
+def test_a_valid_token_in_trouble_is_told_with_its_end() -> None:
+    finding = grant_finding(document(), NAME, now=NOW, trouble=trouble(Reason.REFRESH_FAILING))
+    assert finding.reason is Reason.REFRESH_FAILING
+    assert finding.token_valid
+    assert finding.cause == f"{NAME}: refused (invalid_grant); the access token ends at 2026-05-28T21:26:40Z"
+
+
+def test_an_expired_token_in_trouble_names_the_trouble() -> None:
+    finding = grant_finding(document(-60), NAME, now=NOW, trouble=trouble(Reason.REAUTHORIZATION_REQUIRED))
+    assert finding.reason is Reason.REAUTHORIZATION_REQUIRED
+    assert not finding.token_valid
+
+
+def test_an_expired_token_without_trouble_is_just_expired() -> None:
+    assert grant_finding(document(-60), NAME, now=NOW).reason is Reason.TOKEN_EXPIRED
+
+
+@pytest.mark.parametrize("seconds", [3600, None])
+def test_all_is_well(seconds: float | None) -> None:
+    assert grant_finding(document(seconds), NAME, now=NOW).reason is Reason.SYNCED
