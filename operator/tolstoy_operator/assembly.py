@@ -33,6 +33,7 @@ from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient, load_configuration
+from tolstoy_operator.kube.credentials import CredentialsApi
 from tolstoy_operator.kube.errors import KubeUnavailable
 from tolstoy_operator.kube.events import EventsApi
 from tolstoy_operator.kube.journal import KubeJournal
@@ -152,7 +153,7 @@ def _join(
     upstream = UpstreamHealth(time.time)
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
     unbound = Unbound(inventory, clock=time.monotonic, grace=settings.unbind_grace_s)
-    janitor = Janitor(inventory, mirror)
+    janitor = Janitor(inventory, mirror, CredentialsApi(client))
     grants = Grants(
         inventory=inventory,
         tokens=tokens,

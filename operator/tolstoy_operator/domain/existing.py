@@ -54,6 +54,11 @@ class ExistingSecret:
     owner_uids: tuple[str, ...]
     allow_merge: str | None
 
+    @property
+    def written_by_us(self) -> bool:
+        """Whether it was us who labelled it. A copy that a person made of one of our Secrets says otherwise."""
+        return names.MANAGED_LABEL in self.owned_labels
+
 
 def existing_secret(body: Mapping[str, Any], fingerprint: Fingerprint) -> ExistingSecret:
     """Summarise a Secret as the API server sent it."""

@@ -86,8 +86,9 @@ def data_differs(existing: ExistingSecret, desired: DesiredSecret, fingerprint: 
 def rewrite(existing: ExistingSecret, desired: DesiredSecret, fingerprint: Fingerprint) -> list[Operation]:
     """The JSON patch from `existing` to `desired`; empty when nothing differs.
 
-    It tests the UID, so that it never touches a Secret that was recreated meanwhile. Labels and annotations of others
-    stay; ours that are no longer wanted go. Data is ours alone: keys that others added go.
+    It tests the resourceVersion: what was decided by looking at a Secret is never done to another one, nor to this one
+    once somebody else has changed it, and the answer holds nothing that nobody has looked at. Labels and annotations of
+    others stay; ours that are no longer wanted go. Data is ours alone: keys that others added go.
     """
     operations: list[Operation] = []
     if data_differs(existing, desired, fingerprint):
@@ -98,7 +99,8 @@ def rewrite(existing: ExistingSecret, desired: DesiredSecret, fingerprint: Finge
         "annotations", existing.annotations, wanted, existing.owned_annotations, texts=desired.annotations
     )
     operations += _owner_operations(existing, desired)
-    return [{"op": "test", "path": "/metadata/uid", "value": existing.uid}, *operations] if operations else []
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": str(existing.version)}
+    return [test, *operations] if operations else []
 
 
 def merge_manager(credential_uid: str) -> str:
@@ -109,9 +111,14 @@ def merge_manager(credential_uid: str) -> str:
 def merged(existing: ExistingSecret, data: Mapping[str, bytes]) -> dict[str, Any]:
     """The server-side apply body that puts `data` into a Secret that invites us; without data it takes ours out.
 
-    It names the UID, so that applying it never creates a Secret.
+    It names the UID, so that applying it never creates a Secret, and the version that was looked at.
     """
-    meta: dict[str, Any] = {"name": existing.name, "namespace": existing.namespace, "uid": existing.uid}
+    meta: dict[str, Any] = {
+        "name": existing.name,
+        "namespace": existing.namespace,
+        "uid": existing.uid,
+        "resourceVersion": str(existing.version),
+    }
     if data:
         meta["labels"] = {names.MANAGED_LABEL: names.MERGED_VALUE}
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
@@ -175,9 +182,5 @@ def _owner_operations(existing: ExistingSecret, desired: DesiredSecret) -> list[
             return [{"op": "add", "path": f"{path}/-", "value": reference}]
         return [{"op": "add", "path": path, "value": [reference]}]
     if present and not desired.garbage_collected:
-        position = existing.owner_uids.index(desired.owner.uid)
-        return [
-            {"op": "test", "path": f"{path}/{position}/uid", "value": desired.owner.uid},
-            {"op": "remove", "path": f"{path}/{position}"},
-        ]
+        return [{"op": "remove", "path": f"{path}/{existing.owner_uids.index(desired.owner.uid)}"}]
     return []

@@ -83,28 +83,28 @@ class Dispatcher:
         """A Secret with our label was seen, or seen to go (or to lose the label)."""
         if deleted:
             meta = body["metadata"]
-            self.changed(self._inventory.forget_secret((meta["namespace"], meta["name"]), meta["uid"]))
+            key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
+            self.changed(self._inventory.forget_secret(key, meta["uid"], version))
         else:
             self.changed(self._inventory.observe_secret(body))
 
     def observe_namespace(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A Namespace was seen, or seen to go."""
         if deleted:
-            self._inventory.forget_namespace(body["metadata"]["name"])
+            meta = body["metadata"]
+            self._inventory.forget_namespace(meta["name"], int(meta["resourceVersion"]))
         else:
             self.changed(self._inventory.observe_namespace(body))
 
     def credential_gone(self, key: Key, uid: str) -> None:
-        """A ToolCredential does not exist any more."""
-        known = self._inventory.credential(key)
-        if known is None or known.uid != uid:
-            return
+        """A ToolCredential does not exist any more. Its successor of the same name may be known already."""
         self.changed(self._inventory.forget_credential(key, uid))
-        self._queue.forget(key)
-        self._failures.pop(key, None)
         self._unbound.forget(uid)
-        self._on_gone(key)
         self._janitor.wake()
+        if self._inventory.credential(key) is None:
+            self._queue.forget(key)
+            self._failures.pop(key, None)
+            self._on_gone(key)
 
     def changed(self, keys: Iterable[Key]) -> None:
         """These credentials need a look now."""

@@ -66,7 +66,7 @@ class Mirror:
     async def look(self, credential: Credential) -> None:
         """Look for the Secret that the status tells of when no watch shows it: its label may have been taken off.
 
-        It is gone, or it is somebody else's now, or it still is the credential's and is known again. Raises `KubeError`.
+        It is gone, or somebody else's now, or it still is the credential's and is known again. Raises `KubeError`.
         """
         target, told = credential.target, credential.status.target
         if target is None or told is None or told.name != target[1] or self._inventory.secret(target) is not None:
@@ -87,6 +87,8 @@ class Mirror:
         """
         if credential.spec is None:
             raise AssertionError
+        if not self._inventory.is_live(credential.uid):
+            return False  # it went while its value was read
         owner = Identity(credential.key[0], credential.key[1], credential.uid)
         try:
             if credential.owns:
@@ -97,29 +99,32 @@ class Mirror:
         except (Forbidden, Unprocessable) as error:
             raise _refused(name, error) from None
         if written:
-            self._audit(audit.Operation.MIRROR, credential, name, upstream, version_id)
+            _audit(audit.Operation.MIRROR, audit.Actor(*credential.key, credential.uid), name, upstream, version_id)
         return written
 
     async def withdraw(self, credential: Credential, *, except_name: str | None = None) -> None:
-        """Take away what the credential has in the cluster; `except_name`: leave that Secret alone."""
+        """Take away what the credential has in the cluster; `except_name`: leave that Secret alone.
+
+        What has changed since it was looked at stays, and the watch that shows the change gives the next occasion.
+        """
         for existing in self.holdings(credential):
             if existing.name == except_name:
                 continue
             if credential.owns:
-                await self._delete(existing)
+                await self._delete(existing, credential)
             else:
-                await self.release(existing, credential.uid)
-            self._audit(audit.Operation.WITHDRAW, credential, existing.name, credential.upstream or "", None)
+                await self.release(existing, audit.Actor(*credential.key, credential.uid))
 
-    async def release(self, existing: ExistingSecret, credential_uid: str) -> None:
+    async def release(self, existing: ExistingSecret, actor: audit.Actor) -> None:
         """Take the keys that a credential merged out of a Secret of somebody else."""
-        body, manager = manifest.merged(existing, {}), manifest.merge_manager(credential_uid)
+        body, manager = manifest.merged(existing, {}), manifest.merge_manager(actor.uid)
         try:
             fresh = await self._api.merge(existing.namespace, existing.name, body, manager=manager)
         except Conflict:
-            _log.debug("nothing released: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+            _log.debug("not released: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
         else:
             self._inventory.observe_secret(fresh)
+            _audit(audit.Operation.WITHDRAW, actor, existing.name)
 
     async def _own(self, desired: DesiredSecret) -> bool:
         """Returns whether it was, or may have been, us who brought the Secret to where it is."""
@@ -195,11 +200,14 @@ class Mirror:
             raise _conflict(name, "is immutable")
         return existing
 
-    async def _delete(self, existing: ExistingSecret) -> None:
+    async def _delete(self, existing: ExistingSecret, credential: Credential) -> None:
         try:
             await self._api.delete(existing.namespace, existing.name, existing.uid, existing.version)
         except (NotFound, Conflict):
-            _log.debug("nothing deleted: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+            _log.debug("not deleted: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+        else:
+            actor = audit.Actor(*credential.key, credential.uid)
+            _audit(audit.Operation.WITHDRAW, actor, existing.name, credential.upstream or "")
 
     def _is_of(self, existing: ExistingSecret, credential: Credential) -> bool:
         if credential.owns:
@@ -210,11 +218,11 @@ class Mirror:
         claims = self._inventory.claims(_key(existing))
         return holder_uid(existing.holder, claims=claims, live_uids=self._inventory.live_uids)
 
-    def _audit(
-        self, operation: audit.Operation, credential: Credential, target: str, upstream: str, version: str | None
-    ) -> None:
-        actor = audit.Actor(*credential.key, credential.uid)
-        audit.record(audit.Entry(operation, upstream, actor=actor, version=version, target=target))
+
+def _audit(
+    operation: audit.Operation, actor: audit.Actor, target: str, upstream: str = "", version: str | None = None
+) -> None:
+    audit.record(audit.Entry(operation, upstream, actor=actor, version=version, target=target))
 
 
 def _key(existing: ExistingSecret) -> Key:

@@ -36,11 +36,11 @@ class Resync:
         inventory = self._inventory
         seen, at, changed = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
         for name in inventory.absent_namespaces({key[1] for key, _ in seen}, at):
-            inventory.forget_namespace(name)
+            inventory.forget_namespace(name, at)
         seen, at, more = await self._list(paths.SECRETS, names.MANAGED_LABEL, inventory.observe_secret)
         changed |= more
         for secret in inventory.absent_secrets(seen, at):
-            changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid)
+            changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
         seen, at, more = await self._list(paths.CREDENTIALS, None, inventory.observe_credential)
         changed |= more
         for credential in inventory.absent_credentials(seen, at):

@@ -75,9 +75,9 @@ class KubeClient:
         """GET one object. Raises `NotFound` and the other errors of `kube.errors`."""
         return await self._request("GET", path)
 
-    async def create(self, path: str, body: Object) -> Object:
+    async def create(self, path: str, body: Object, *, query: Mapping[str, str] | None = None) -> Object:
         """POST to a collection. Raises `Conflict` when the name is taken."""
-        return await self._request("POST", path, body)
+        return await self._request("POST", path, body, query=query)
 
     async def replace(self, path: str, body: Object) -> Object:
         """PUT an object. Raises `Conflict` when its resourceVersion is not the current one."""
@@ -135,7 +135,9 @@ class KubeClient:
         started, status = time.monotonic(), 0
         try:
             headers = await self._headers(content_type)
-            async with self._open_session().request(method, url, data=data, headers=headers) as response:
+            async with self._open_session().request(
+                method, url, data=data, headers=headers, allow_redirects=False
+            ) as response:
                 answer = await response.read()
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -168,18 +170,18 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _decode(status: int, answer: bytes, retry_after: str | None) -> Object:
     try:
-        content = json.loads(answer) if answer else {}
+        content = json.loads(answer)
     except ValueError:
-        content = {}
-    if not isinstance(content, dict):
-        content = {}
-    if status >= 400:
-        raise from_status(
-            status,
-            str(content.get("reason") or ""),
-            retry_after=float(retry_after) if retry_after and retry_after.isdigit() else None,
-        )
-    return content
+        content = None
+    if 200 <= status < 300:
+        if not isinstance(content, dict):
+            raise KubeUnavailable(status, "NoObject")  # something between us and the API server has answered
+        return content
+    raise from_status(
+        status,
+        str(content.get("reason") or "") if isinstance(content, dict) else "",
+        retry_after=float(retry_after) if retry_after and retry_after.isdecimal() else None,
+    )
 
 
 def _resource_of(path: str) -> str:

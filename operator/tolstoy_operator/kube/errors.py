@@ -78,7 +78,7 @@ _SERVER_ERRORS = 500
 
 
 def from_status(status: int, reason: str = "", *, retry_after: float | None = None) -> KubeError:
-    """The error for an HTTP `status` of 400 or more (`retry_after` in seconds). It is returned, not raised."""
+    """The error for an HTTP `status` that is no success (`retry_after` in seconds). It is returned, not raised."""
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
         return KubeUnavailable(status, reason, retry_after=retry_after)
     return _BY_STATUS.get(status, KubeError)(status, reason)

@@ -1,6 +1,11 @@
-"""Paths of the API that we use."""
+"""Paths of the API that we use.
+
+Names come from objects that the API server has accepted, and are quoted all the same: a name must never be a path.
+"""
 
 from __future__ import annotations
+
+from urllib.parse import quote
 
 from tolstoy_operator.api import names
 
@@ -13,23 +18,29 @@ ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 def secrets(namespace: str, name: str | None = None) -> str:
     """The Secrets of a namespace, or one of them."""
-    return _join(f"{NAMESPACES}/{namespace}/secrets", name)
+    return _namespaced("/api/v1", namespace, "secrets", name)
+
+
+def credentials(namespace: str, name: str | None = None) -> str:
+    """The ToolCredentials of a namespace, or one of them."""
+    return _namespaced(f"/apis/{names.GROUP}/{names.VERSION}", namespace, names.PLURAL, name)
 
 
 def credential(namespace: str, name: str) -> str:
     """One ToolCredential."""
-    return f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{namespace}/{names.PLURAL}/{name}"
+    return credentials(namespace, name)
 
 
 def events(namespace: str) -> str:
     """The Events of a namespace."""
-    return f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+    return _namespaced("/apis/events.k8s.io/v1", namespace, "events")
 
 
 def leases(namespace: str, name: str | None = None) -> str:
     """The Leases of a namespace, or one of them."""
-    return _join(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", name)
+    return _namespaced("/apis/coordination.k8s.io/v1", namespace, "leases", name)
 
 
-def _join(collection: str, name: str | None) -> str:
-    return f"{collection}/{name}" if name else collection
+def _namespaced(api: str, namespace: str, plural: str, name: str | None = None) -> str:
+    collection = f"{api}/namespaces/{quote(namespace, safe='')}/{plural}"
+    return f"{collection}/{quote(name, safe='')}" if name else collection

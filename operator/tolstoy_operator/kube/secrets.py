@@ -19,10 +19,12 @@ class SecretsApi:
 
     async def create(self, namespace: str, manifest: Object) -> Object:
         """Raises `Conflict` when the name is taken, `Unprocessable` when the API server refuses the object."""
-        return await self._client.create(f"{paths.secrets(namespace)}?fieldManager={names.FIELD_MANAGER}", manifest)
+        return await self._client.create(
+            paths.secrets(namespace), manifest, query={"fieldManager": names.FIELD_MANAGER}
+        )
 
     async def rewrite(self, namespace: str, name: str, operations: list[Object]) -> Object:
-        """JSON patch. Raises `NotFound`, or `Unprocessable` when a test does not hold."""
+        """JSON patch. Raises `NotFound`, or `Unprocessable` when a test does not hold or the result is not valid."""
         return await self._client.patch(
             paths.secrets(namespace, name),
             operations,
@@ -31,7 +33,7 @@ class SecretsApi:
         )
 
     async def merge(self, namespace: str, name: str, body: Object, *, manager: str) -> Object:
-        """Server-side apply of our keys. Raises `Conflict` when the Secret is gone or was recreated."""
+        """Server-side apply of our keys. Raises `Conflict` when the Secret is gone, was recreated or has changed."""
         return await self._client.patch(
             paths.secrets(namespace, name),
             body,
@@ -39,6 +41,7 @@ class SecretsApi:
             query={"fieldManager": manager, "force": "true"},
         )
 
-    async def delete(self, namespace: str, name: str, uid: str) -> None:
-        """Delete this very Secret. Raises `NotFound` or, when it was recreated, `Conflict`."""
-        await self._client.delete(paths.secrets(namespace, name), {"preconditions": {"uid": uid}})
+    async def delete(self, namespace: str, name: str, uid: str, version: int) -> None:
+        """Delete this very Secret as it was at `version`. Raises `NotFound` or, when it has changed, `Conflict`."""
+        expected = {"uid": uid, "resourceVersion": str(version)}
+        await self._client.delete(paths.secrets(namespace, name), {"preconditions": expected})

@@ -55,9 +55,9 @@ def test_what_was_created_needs_no_rewrite() -> None:
     assert rewrite(existing_secret(stored(desired), FINGERPRINT), desired, FINGERPRINT) == []
 
 
-def test_every_patch_tests_the_uid_first() -> None:
-    operations = rewrite(existing_secret(stored(wanted()), FINGERPRINT), wanted({"x": b"y"}), FINGERPRINT)
-    assert operations[0] == {"op": "test", "path": "/metadata/uid", "value": "secret-uid-1"}
+def test_every_patch_tests_first_that_nothing_has_changed() -> None:
+    operations = rewrite(existing_secret(stored(wanted(), version=7), FINGERPRINT), wanted({"x": b"y"}), FINGERPRINT)
+    assert operations[0] == {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
 
 
 def test_keys_of_others_go() -> None:
@@ -123,7 +123,7 @@ def test_after_any_patch_there_is_nothing_left_to_do(
 def test_merging_names_the_uid_so_that_it_never_creates() -> None:
     existing = existing_secret(secret_object(owner=None, labels={}), FINGERPRINT)
     body = merged(existing, {"k": b"v"})
-    assert body["metadata"]["uid"] == existing.uid
+    assert (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) == (existing.uid, str(existing.version))
     assert "ownerReferences" not in body["metadata"]
     assert merged(existing, {})["metadata"].get("labels") is None
 

@@ -115,7 +115,7 @@ def test_a_secret_concerns_its_owner_and_those_who_target_it(inventory: Inventor
     )
     assert inventory.observe_secret(secret_object()) == {KEY, ("shop", "second")}
     assert inventory.observe_secret(secret_object()) == frozenset(), "an echo"
-    assert inventory.forget_secret(KEY, "secret-uid-1") == {KEY, ("shop", "second")}
+    assert inventory.forget_secret(KEY, "secret-uid-1", 21) == {KEY, ("shop", "second")}
     assert inventory.secret(KEY) is None
 
 
@@ -125,7 +125,7 @@ def test_a_namespace_is_news_when_its_binding_changes(inventory: Inventory) -> N
     assert inventory.observe_namespace(namespace_object(version=2, allowed_orgs="a", note="x")) == frozenset()
     assert inventory.observe_namespace(namespace_object(version=3, allowed_orgs="b")) == {KEY}
     assert inventory.observe_namespace(namespace_object(version=4, allowed_orgs="b", terminating=True)) == {KEY}
-    inventory.forget_namespace("shop")
+    inventory.forget_namespace("shop", 5)
     assert inventory.namespace("shop") is None
 
 
