@@ -15,6 +15,13 @@ RESYNC_INTERVAL_S: {{ .Values.sync.resyncIntervalSeconds | int64 | quote }}
 UNBIND_GRACE_S: {{ .Values.tenancy.unbindGraceSeconds | int64 | quote }}
 STALL_AFTER_S: {{ .Values.sync.stallAfterSeconds | int64 | quote }}
 WORKERS: {{ .Values.sync.workers | int64 | quote }}
+CLUSTER_ID: {{ .Values.refresh.clusterId | quote }}
+EXCLUSIVE_REFRESH: {{ .Values.refresh.exclusive | quote }}
+SOLE_WRITER: {{ .Values.refresh.soleWriter | quote }}
+REFRESH_WORKERS: {{ .Values.refresh.workers | int64 | quote }}
+TOKEN_ENDPOINT_HOSTS: {{ .Values.refresh.tokenEndpointHosts | join "," | quote }}
+TOKEN_ENDPOINT_ORIGINS: {{ .Values.refresh.tokenEndpointOrigins | join "," | quote }}
+PROVIDERS_DIR: {{ ternary "/etc/tolstoy/providers" "" (ne .Values.refresh.providersConfigMap "") | quote }}
 LEADER_ELECTION: {{ .Values.leaderElection | quote }}
 HTTP_HOST: {{ .Values.http.host | quote }}
 HTTP_PORT: {{ .Values.http.port | int64 | quote }}

@@ -16,7 +16,7 @@ from dev.chart import CHART, SOURCES
 from dev.controlplane import ControlPlane, kubeconform
 from dev.helmcli import DEFAULT_VALUES, NAMESPACE, RELEASE, Helm, Values
 from tests.support import docs
-from tests.support.chartfiles import EXAMPLES, nested, schema_at, settings_table, with_overrides
+from tests.support.chartfiles import EXAMPLES, at, default_values, nested, schema_at, settings_table, with_overrides
 from tests.support.kubeapi import KubeApi
 from tests.support.openapi import write_schemas
 from tolstoy_operator.settings import Settings
@@ -144,7 +144,8 @@ def test_the_operator_starts_with_the_environment_that_it_gets(
     values = load(example)
     variables = environment(render(helm, values))
     added = {item["name"] for item in values.get("extraEnv", [])}
-    assert set(variables) - added == {name.upper() for name in Settings.model_fields} | {"USER"}
+    known = {name.upper() for name in Settings.model_fields} | {"USER"}
+    assert set(variables) - added <= known
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     Settings()
@@ -157,20 +158,28 @@ def test_every_value_reaches_its_setting(helm: Helm) -> None:
     for variable, path in settings_table().items():
         values = with_overrides(dict(values), nested(path, wanted[variable]))
     got = environment(render(helm, values))
-    expected = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in wanted.items()}
-    expected["USE_AWS_SECRETS"] = "false"
+    expected = {variable: _spelled(value) for variable, value in wanted.items()}
+    expected |= {"USE_AWS_SECRETS": "false", "PROVIDERS_DIR": "/etc/tolstoy/providers"}
     assert {variable: got[variable] for variable in expected} == expected
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _another(variable: str, path: str) -> object:
     """A value that is allowed and is not the default."""
     given = {"USE_AWS_SECRETS": "SQLite", "AWS_REGION": "ap-southeast-2", "LOG_LEVEL": "ERROR", "HTTP_HOST": "::"}
-    given |= {"SQLITE_PATH": "/data/x.db", "AWS_SECRET_NAME": "other"}
+    given |= {"SQLITE_PATH": "/data/x.db", "AWS_SECRET_NAME": "other", "CLUSTER_ID": "b", "PROVIDERS_DIR": "own"}
     if variable in given:
         return given[variable]
     schema = schema_at(path)
     if schema["type"] == "boolean":
-        return variable == "METRICS_PER_CREDENTIAL"
+        return not at(default_values(), path)
+    if schema["type"] == "array":
+        return ["http://a.example.com", "http://b.example.com"] if "ORIGINS" in variable else ["a.example.com", "b"]
     return schema["maximum"]
 
 
@@ -212,6 +221,14 @@ def test_a_digest_wins_over_a_tag(helm: Helm) -> None:
     image = {"image": {"repository": "r.example.com/op", "tag": "1.2.3", "digest": digest}}
     for pod in pod_templates(render(helm, with_overrides(dict(DEFAULT_VALUES), image))):
         assert pod["spec"]["containers"][0]["image"] == f"r.example.com/op@{digest}"
+
+
+def test_catalogue_entries_of_ones_own_are_where_the_operator_looks(helm: Helm) -> None:
+    manifests = render(helm, with_overrides(dict(DEFAULT_VALUES), {"refresh": {"providersConfigMap": "own"}}))
+    mounts = {mount["name"]: mount["mountPath"] for mount in operator_container(manifests)["volumeMounts"]}
+    assert mounts["providers"] == environment(manifests)["PROVIDERS_DIR"]
+    volumes = one(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "providers", "configMap": {"name": "own"}} in volumes
 
 
 def test_the_iam_role_stands_on_the_service_account(helm: Helm) -> None:

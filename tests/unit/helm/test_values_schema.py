@@ -35,6 +35,10 @@ NONSENSE: list[tuple[str, object]] = [
     ("sync.workers", 0),
     ("sync.sweepIntervalSeconds", 0),
     ("sync.resyncIntervalSeconds", "10m"),
+    ("refresh.clusterId", "a b"),
+    ("refresh.tokenEndpointHosts", ["https://example.com/token"]),
+    ("refresh.tokenEndpointHosts", ["a.example.com,b.example.com"]),
+    ("refresh.tokenEndpointOrigins", ["http://127.0.0.1:9000/token"]),
     ("tenancy.unbindGraceSeconds", 9_999_999),
     ("leaderElection", "yes"),
     ("logLevel", "TRACE"),
@@ -77,6 +81,13 @@ def test_nonsense_is_refused_at_its_place(path: str, value: object) -> None:
 def test_one_replica_where_two_would_do_harm(only_one: Mapping[str, Any]) -> None:
     assert not VALIDATOR.is_valid(with_overrides(BASE, {**only_one, "replicas": 2}))
     assert VALIDATOR.is_valid(with_overrides(BASE, {**only_one, "replicas": 1}))
+
+
+@pytest.mark.parametrize("alone", [{"exclusive": True}, {"soleWriter": True, "clusterId": "a"}], ids=str)
+def test_a_mode_of_refresh_that_lacks_what_it_stands_on(alone: Mapping[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(with_overrides(BASE, {"refresh": alone}))
+    whole = {"exclusive": True, "soleWriter": True, "clusterId": "a"}
+    assert VALIDATOR.is_valid(with_overrides(BASE, {"refresh": whole}))
 
 
 def test_sqlite_needs_no_region() -> None:
