@@ -76,7 +76,7 @@ def test_lint_finds_nothing(helm: Helm, example: Path) -> None:
 
 @each_example
 def test_the_api_server_accepts_it(helm: Helm, control_plane: ControlPlane, example: Path) -> None:
-    manifests = [m for m in render(helm, load(example)) if m["kind"] != "ServiceMonitor"]
+    manifests = [m for m in render(helm, load(example)) if m["apiVersion"] != "monitoring.coreos.com/v1"]
     control_plane.kubectl("create", "namespace", NAMESPACE, check=False)
     done = control_plane.kubectl(
         *("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-f", "-"),
@@ -97,7 +97,7 @@ def schemas(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
 def test_kubeconform_accepts_it(helm: Helm, schemas: Path, example: Path) -> None:
     where = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
     done = subprocess.run(
-        [kubeconform(), "-strict", "-summary", "-skip=ServiceMonitor", f"-schema-location={where}"],
+        [kubeconform(), "-strict", "-summary", "-skip=ServiceMonitor,PrometheusRule", f"-schema-location={where}"],
         input=template(helm, load(example)),
         capture_output=True,
         text=True,
@@ -253,6 +253,12 @@ def test_nobody_reaches_the_metrics_until_somebody_is_named(helm: Helm) -> None:
     assert rule == {"from": values["networkPolicy"]["metricsFrom"], "ports": [{"port": "http"}]}
 
 
+def test_alerts_reach_prometheus_as_they_are_written(helm: Helm) -> None:
+    rule = one(render(helm, load(CHART / "examples" / "ha.yaml")), "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
 def test_what_is_optional_can_be_left_out(helm: Helm) -> None:
     off = {
         "crds": {"install": False},
@@ -263,7 +269,8 @@ def test_what_is_optional_can_be_left_out(helm: Helm) -> None:
     }
     manifests = render(helm, with_overrides(dict(DEFAULT_VALUES), off))
     kinds = {m["kind"] for m in manifests}
-    absent = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "NetworkPolicy", "Job", "ServiceMonitor"}
+    absent = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "NetworkPolicy", "Job"}
+    absent |= {"ServiceMonitor", "PrometheusRule"}
     assert not kinds & absent
     assert "aggregate-to" not in json.dumps(manifests)
 
