@@ -6,8 +6,9 @@ changes. So the same finding twice gives the same status, and nothing is written
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Progress, Reason, message
@@ -22,7 +23,10 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
+from tolstoy_operator.domain.schedule import EXPIRING_LEAD
 
+_FAR_ENOUGH = timedelta(days=31)
+"""What is added to a time of a status, at most; the calendar must not end before."""
 _MIRRORED = frozenset({Reason.SYNCED, *GRANT_REASONS})
 _REASONS = {reason.value: reason for reason in Reason}
 _PLAIN_SUCCESS = "the Secret holds the current upstream value"
@@ -59,10 +63,12 @@ def next_status(
     previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, now: datetime, stall_after: timedelta
 ) -> ToolCredentialStatus:
     """The status to write; equal to `previous` when there is nothing to say."""
+    grant = _aged(facts.grant or previous.grant, now)
+    expired = grant is not None and _left(grant, now) <= timedelta(0)
     conditions = [
-        _ready(previous, finding, facts),
+        _ready(previous, finding, facts, expired=expired),
         _synced(finding),
-        *_token_healthy(previous, finding, facts),
+        *_token_healthy(previous, finding, facts, expired=expired),
         *_progress(previous, finding, now=now, stall_after=stall_after),
     ]
     stamped = [_stamp(previous, item, generation=facts.generation, now=now) for item in conditions]
@@ -70,7 +76,7 @@ def next_status(
         observed_generation=facts.generation,
         conditions=stamped,
         credential_type=facts.credential_type or previous.credential_type,
-        grant=facts.grant or previous.grant,
+        grant=grant,
         upstream=facts.upstream or previous.upstream,
         target=facts.target,
         last_handled_force_sync=facts.force_sync,
@@ -100,9 +106,12 @@ def reason_of(status: ToolCredentialStatus) -> Reason | None:
 def parse_status(raw: Any) -> ToolCredentialStatus:
     """Read a status as found on an object. Anything that is not ours reads as no status, and so gets written anew."""
     try:
-        return ToolCredentialStatus.model_validate(raw or {})
-    except ValueError:
+        status = ToolCredentialStatus.model_validate(raw or {})
+        for text in _times(status):
+            parse_time(text) + _FAR_ENOUGH
+    except (ValueError, OverflowError):
         return ToolCredentialStatus()
+    return status
 
 
 def status_patch(status: ToolCredentialStatus) -> dict[str, Any]:
@@ -116,8 +125,9 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The inverse of `format_time`; also takes fractions and offsets."""
-    return datetime.fromisoformat(text)
+    """The inverse of `format_time`; also takes fractions and offsets. Raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +138,31 @@ class _Draft:
     message: str
 
 
-def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts) -> _Draft:
+def _times(status: ToolCredentialStatus) -> Iterator[str]:
+    """The times that are read again."""
+    for item in status.conditions:
+        yield item.last_transition_time
+    if status.grant is not None and status.grant.expires_at is not None:
+        yield status.grant.expires_at
+    if status.grant is not None and status.grant.last_error is not None:
+        yield status.grant.last_error.time
+
+
+def _left(grant: GrantStatus, now: datetime) -> timedelta:
+    return parse_time(grant.expires_at) - now if grant.expires_at is not None else timedelta.max
+
+
+def _aged(grant: GrantStatus | None, now: datetime) -> GrantStatus | None:
+    """A token ends whether or not anybody could look at its document."""
+    if grant is None or grant.state is not GrantState.ACTIVE or _left(grant, now) > timedelta(seconds=EXPIRING_LEAD):
+        return grant
+    return grant.model_copy(update={"state": GrantState.EXPIRING})
+
+
+def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, expired: bool) -> _Draft:
     before = condition(previous, ConditionType.READY)
     was_ready = before is not None and before.status is ConditionStatus.TRUE
-    still = MEANINGS[finding.reason].keeps_ready and was_ready and facts.target is not None
+    still = MEANINGS[finding.reason].keeps_ready and was_ready and facts.target is not None and not expired
     usable = finding.reason in GRANT_REASONS and finding.token_valid
     good = finding.reason is Reason.SYNCED or usable or still
     status = ConditionStatus.TRUE if good else ConditionStatus.FALSE
@@ -147,8 +178,8 @@ def _synced(finding: Finding) -> _Draft:
     return _Draft(ConditionType.SYNCED, status, finding.reason, message(finding.reason, finding.cause))
 
 
-def _token_healthy(previous: ToolCredentialStatus, finding: Finding, facts: Facts) -> list[_Draft]:
-    """Only for OAuth credentials. What says nothing about the token leaves the condition as it was."""
+def _token_healthy(previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, expired: bool) -> list[_Draft]:
+    """Only for OAuth credentials. What says nothing about the token leaves the condition as it was, until it ends."""
     before = condition(previous, ConditionType.TOKEN_HEALTHY)
     kind = facts.credential_type or previous.credential_type
     if kind is not CredentialType.OAUTH2:
@@ -159,7 +190,12 @@ def _token_healthy(previous: ToolCredentialStatus, finding: Finding, facts: Fact
     if finding.reason in GRANT_REASONS:
         text = message(finding.reason, finding.cause)
         return [_Draft(ConditionType.TOKEN_HEALTHY, ConditionStatus.FALSE, finding.reason, text)]
-    return [_Draft(before.type, before.status, before.reason, before.message)] if before is not None else []
+    if before is None:
+        return []
+    if expired and before.status is ConditionStatus.TRUE:
+        text = "the access token has expired, and the reason of Ready tells why there is no newer one"
+        return [_Draft(ConditionType.TOKEN_HEALTHY, ConditionStatus.FALSE, Reason.TOKEN_EXPIRED, text)]
+    return [_Draft(before.type, before.status, before.reason, before.message)]
 
 
 def _progress(

@@ -7,10 +7,18 @@ withdrawn until enough of them are back or their credentials are gone.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 
 from tolstoy_operator.domain.tenancy import unbinding_is_suspicious
 from tolstoy_operator.engine.inventory import Credential, Inventory
+
+_log = logging.getLogger(__name__)
+
+HELD_PAUSE = 60.0
+"""Seconds between looks at a withdrawal that is held back."""
+_JUDGEMENT_LASTS = 1.0
 
 _Pair = tuple[str, str]
 
@@ -23,29 +31,46 @@ class Unbound:
         self._clock = clock
         self._grace = grace
         self._since: dict[str, tuple[float, _Pair]] = {}
+        self._judged_at = -math.inf
+        self._held = False
 
     def bound(self, credential: Credential) -> None:
         """The credential's namespace is bound (again)."""
         self._since.pop(credential.uid, None)
 
     def forget(self, uid: str) -> None:
-        """The credential is gone."""
+        """The credential is gone, or has no Secret any more."""
         self._since.pop(uid, None)
 
     def seconds_left(self, credential: Credential) -> float:
-        """Seconds until its Secret is withdrawn; 0 when it is time."""
+        """Seconds until there is something to decide about its Secret; 0 when it is to be withdrawn now."""
         since, _ = self._since.setdefault(credential.uid, (self._clock(), _pair(credential)))
-        return max(0.0, since + self._grace - self._clock())
+        left = max(0.0, since + self._grace - self._clock())
+        return HELD_PAUSE if left == 0 and self.held() else left
 
     def held(self) -> bool:
-        """Whether so many bindings are gone that nothing is withdrawn."""
-        lost = {pair for _, pair in self._since.values()}
-        bound = sum(1 for pair in {_pair(item) for item in self._inventory.credentials()} if self._is_bound(pair))
-        return unbinding_is_suspicious(len(lost), bound + len(lost))
+        """Whether so many bindings are gone that nothing is withdrawn. All credentials are counted once a second."""
+        if self._clock() - self._judged_at >= _JUDGEMENT_LASTS:
+            self._judged_at = self._clock()
+            before, self._held = self._held, self._judge()
+            if self._held and not before:
+                _log.error(
+                    "more than a tenth of all bindings went at once: no Secret is withdrawn until they are back, or "
+                    "their credentials are deleted"
+                )
+            elif before and not self._held:
+                _log.warning("bindings are back: Secrets of namespaces that are not bound are withdrawn again")
+        return self._held
 
-    def _is_bound(self, pair: _Pair) -> bool:
-        namespace = self._inventory.namespace(pair[0])
-        return namespace is not None and pair[1] in namespace.binding.orgs | namespace.binding.secrets
+    def _judge(self) -> bool:
+        self._since = {uid: entry for uid, entry in self._since.items() if self._inventory.is_live(uid)}
+        lost = {pair for _, pair in self._since.values()}
+        bound = {_pair(item) for item in self._inventory.credentials() if self._is_bound(item)}
+        return unbinding_is_suspicious(len(lost), len(bound | lost))
+
+    def _is_bound(self, credential: Credential) -> bool:
+        namespace = self._inventory.namespace(credential.key[0])
+        return namespace is not None and credential.spec is not None and namespace.binding.allows(credential.spec)
 
 
 def _pair(credential: Credential) -> _Pair:

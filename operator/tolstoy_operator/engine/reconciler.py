@@ -38,7 +38,7 @@ from tolstoy_operator.domain.status import (
     stalls_at,
     status_patch,
 )
-from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
 from tolstoy_operator.engine.mirror import Mirror
@@ -53,8 +53,8 @@ from tolstoy_operator.services.secrets import Fetched, SecretsService
 _log = logging.getLogger(__name__)
 
 UNKNOWN_NAMESPACE_PAUSE = 5.0
-HELD_PAUSE = 60.0
-"""Seconds between looks at a withdrawal that is held back."""
+_WHOLE_SECOND = timedelta(seconds=1)
+"""Times in a status are cut to whole seconds: a second later, what they announce has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,17 @@ class Timing:
 
 @dataclass(slots=True)
 class _Learned:
-    """What a reconciliation has found out so far; it is reported even when a later step fails."""
+    """What a reconciliation has found out so far; it is reported even when a later step fails.
 
+    `at`: the one moment at which it judges everything. `withdraw_in`: seconds, for an unbound credential with a Secret.
+    """
+
+    at: datetime
     upstream: UpstreamStatus | None = None
     credential_type: CredentialType | None = None
     grant: GrantStatus | None = None
     written: bool = False
+    withdraw_in: float | None = None
 
 
 class Reconciler:
@@ -120,20 +125,21 @@ class Reconciler:
             return None, UNKNOWN_NAMESPACE_PAUSE
         if namespace.terminating:
             return None, None
-        learned = _Learned()
+        await self._mirror.look(credential)
+        learned = _Learned(self._timing.now())
         try:
             finding = await self._bring_about(credential, namespace, learned)
         except Problem as problem:
             finding = Finding(problem.reason, problem.cause)
-        await self._report(credential, finding, learned)
-        return finding.reason, self._next_look(credential, finding, failures)
+        status = await self._report(credential, finding, learned)
+        return finding.reason, self._next_look(status, finding, learned, failures)
 
     async def _bring_about(self, credential: Credential, namespace: Namespace, learned: _Learned) -> Finding:
         spec = credential.spec
         if spec is None:
             raise Problem(Reason.INVALID_SPEC, credential.spec_problem)
         if not namespace.binding.allows(spec):
-            await self._withdraw_when_due(credential)
+            await self._withdraw_when_due(credential, learned)
             raise _not_bound(namespace.name, spec)
         self._unbound.bound(credential)
         if spec.suspend:
@@ -142,8 +148,12 @@ class Reconciler:
         fetched = await self._fetch(credential, learned)
         data = self._project(fetched, credential, spec, namespace, learned)
         name, upstream = _names(credential)
+        version = fetched.version
         learned.written = await self._mirror.apply(
-            credential, name, data, upstream=upstream, version_id=fetched.version.version_id
+            credential, name, data, upstream=upstream, version_id=version.version_id
+        )
+        learned.upstream = UpstreamStatus(
+            name=upstream, arn=version.arn, version_id=version.version_id, region=self._region
         )
         await self._mirror.withdraw(credential, except_name=name)
         return self._verdict(upstream, fetched, learned)
@@ -152,15 +162,13 @@ class Reconciler:
         _, upstream = _names(credential)
         if credential.force_sync != credential.status.last_handled_force_sync:
             self._secrets.invalidate(upstream)
-        learned.upstream = UpstreamStatus(name=upstream, region=self._region)
+        learned.upstream = credential.status.upstream or UpstreamStatus(name=upstream, region=self._region)
         try:
             fetched = await self._secrets.get(upstream, actor=Actor(*credential.key, credential.uid))
         except StoreError as error:
-            learned.upstream = _last_read(credential, learned.upstream)
             raise from_store(error, upstream) from None
-        learned.upstream = UpstreamStatus(
-            name=upstream, arn=fetched.version.arn, version_id=fetched.version.version_id, region=self._region
-        )
+        finally:
+            learned.at = self._timing.now()
         return fetched
 
     def _project(
@@ -176,7 +184,7 @@ class Reconciler:
             found = check_type(document, spec.type)
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
-            learned.grant = self._grant(credential, fetched, found)
+            learned.grant = self._grant(credential, fetched, found, learned.at)
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
             raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
@@ -186,28 +194,26 @@ class Reconciler:
 
     def _check_same_type(self, credential: Credential, spec: ToolCredentialSpec, found: CredentialType) -> None:
         before = credential.status.credential_type
-        has_secret = bool(self._inventory.secrets_of(credential.uid))
-        if spec.type is CredentialType.AUTO and before not in (None, found) and has_secret:
+        if spec.type is CredentialType.AUTO and before not in (None, found) and self._mirror.holdings(credential):
             raise MalformedSecret(
                 f"the document was of type {before} and is now {found}; set spec.type if that is meant"
             )
 
-    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType) -> GrantStatus:
+    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, at: datetime) -> GrantStatus:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
         document, spec = _oauth(fetched), credential.spec
         grant = self._grants.note(
             fetched.version, document, spec.tool if spec else None, _told(credential.status, fetched.version.version_id)
         )
-        now = self._timing.now().timestamp()
-        return grant_status(document, now=now, due_at=grant.due_at, trouble=grant.trouble)
+        return grant_status(document, now=at.timestamp(), due_at=grant.due_at, trouble=grant.trouble)
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: _Learned) -> Finding:
-        now = self._timing.now().timestamp()
         finding = Finding(Reason.SYNCED)
         if learned.credential_type is CredentialType.OAUTH2:
-            finding = grant_finding(_oauth(fetched), upstream, now=now, trouble=self._grants.trouble(upstream))
-        if finding.reason is Reason.SYNCED and (fetched.stale or self._upstream.unavailable_since is not None):
+            now, trouble = learned.at.timestamp(), self._grants.trouble(upstream)
+            finding = grant_finding(_oauth(fetched), upstream, now=now, trouble=trouble)
+        if finding.reason is Reason.SYNCED and self._is_old(fetched):
             read_at = format_time(datetime.fromtimestamp(fetched.read_at, UTC))
             return Finding(
                 Reason.UPSTREAM_UNAVAILABLE,
@@ -215,23 +221,23 @@ class Reconciler:
             )
         return finding
 
-    async def _withdraw_when_due(self, credential: Credential) -> None:
-        if not self._inventory.secrets_of(credential.uid):
+    def _is_old(self, fetched: Fetched) -> bool:
+        """Whether the store could not be asked, or has stopped answering since it was."""
+        down = self._upstream.unavailable_since
+        return fetched.stale or (down is not None and fetched.read_at < down.timestamp())
+
+    async def _withdraw_when_due(self, credential: Credential, learned: _Learned) -> None:
+        if not self._mirror.holdings(credential):
             self._unbound.forget(credential.uid)
             return
-        if self._unbound.seconds_left(credential) == 0:
-            if self._unbound.held():
-                _log.error(
-                    "more than a tenth of all bindings went at once: no Secret is withdrawn until they are back, or "
-                    "their credentials are deleted",
-                    extra={"namespace": credential.key[0]},
-                )
-                return
+        learned.withdraw_in = self._unbound.seconds_left(credential)
+        if learned.withdraw_in == 0:
             await self._mirror.withdraw(credential)
-            self._unbound.forget(credential.uid)
+            learned.withdraw_in = HELD_PAUSE  # the watch tells sooner that it is gone
 
-    async def _report(self, credential: Credential, finding: Finding, learned: _Learned) -> None:
-        now = self._timing.now()
+    async def _report(self, credential: Credential, finding: Finding, learned: _Learned) -> ToolCredentialStatus:
+        """Write the status if it is another one now. Returns it."""
+        now = learned.at
         facts = Facts(
             generation=credential.generation,
             target=self._target(credential, learned, now),
@@ -244,13 +250,14 @@ class Reconciler:
         status = next_status(before, finding, facts, now=now, stall_after=self._timing.stall_after)
         self._on_status(credential.key, status)
         if status == before:
-            return
+            return status
         try:
             body = await self._status.write(*credential.key, credential.version, status_patch(status))
         except NotFound:
-            return
+            return status
         self._inventory.note_credential(body)
         await self._announce(credential, reason_of(before), finding, now)
+        return status
 
     async def _announce(self, credential: Credential, before: Reason | None, finding: Finding, now: datetime) -> None:
         # The first success is no transition worth an Event: the status says it, and 10,000 of them would cost 10,000
@@ -269,8 +276,8 @@ class Reconciler:
         await self._events.post(transition, at=now)
 
     def _target(self, credential: Credential, learned: _Learned, now: datetime) -> TargetStatus | None:
-        existing = self._inventory.secret(credential.target) if credential.target else None
-        if existing is None or existing not in self._inventory.secrets_of(credential.uid):
+        existing = self._mirror.current(credential)
+        if existing is None:
             return None
         keys = sorted(existing.merged_keys.get(credential.uid, ()) if not credential.owns else existing.keys)
         before = credential.status.target
@@ -278,26 +285,26 @@ class Reconciler:
             return before
         return TargetStatus(name=existing.name, keys=keys, last_sync_time=format_time(now))
 
-    def _next_look(self, credential: Credential, finding: Finding, failures: int) -> float | None:
+    def _next_look(
+        self, status: ToolCredentialStatus, finding: Finding, learned: _Learned, failures: int
+    ) -> float | None:
         now = self._timing.now()
-        moments = [moment for moment in (self._grant_changes_at(credential), self._stalls_at(credential)) if moment]
-        waits = [(moment - now).total_seconds() for moment in moments if moment > now]
+        moments = (_grant_changes_at(status), stalls_at(status, self._timing.stall_after))
+        # What lay ahead when it was judged and has come meanwhile is due at once.
+        waits = [max(0.0, (moment - now).total_seconds()) for moment in moments if moment and moment > learned.at]
         if MEANINGS[finding.reason].retries:
             waits.append(backoff(failures + 1, self._timing.uniform))
-        if finding.reason is Reason.NAMESPACE_NOT_BOUND and self._inventory.secrets_of(credential.uid):
-            waits.append(self._unbound.seconds_left(credential) or HELD_PAUSE)
+        if learned.withdraw_in is not None:
+            waits.append(learned.withdraw_in)
         return min(waits, default=None)
 
-    def _stalls_at(self, credential: Credential) -> datetime | None:
-        return stalls_at(credential.status, self._timing.stall_after)
 
-    def _grant_changes_at(self, credential: Credential) -> datetime | None:
-        grant = credential.status.grant
-        if grant is None or grant.expires_at is None:
-            return None
-        ends = parse_time(grant.expires_at)
-        lead = ends - timedelta(seconds=EXPIRING_LEAD)
-        return lead if grant.state is GrantState.ACTIVE else ends
+def _grant_changes_at(status: ToolCredentialStatus) -> datetime | None:
+    grant = status.grant
+    if grant is None or grant.expires_at is None:
+        return None
+    ends = parse_time(grant.expires_at) + _WHOLE_SECOND
+    return ends - timedelta(seconds=EXPIRING_LEAD) if grant.state is GrantState.ACTIVE else ends
 
 
 def _oauth(fetched: Fetched) -> OAuthDocument:
@@ -322,11 +329,6 @@ def _names(credential: Credential) -> tuple[str, str]:
     if target is None or upstream is None:
         raise AssertionError
     return target[1], upstream
-
-
-def _last_read(credential: Credential, asked: UpstreamStatus) -> UpstreamStatus:
-    before = credential.status.upstream
-    return before if before is not None and before.name == asked.name else asked
 
 
 def _not_bound(namespace: str, spec: ToolCredentialSpec) -> Problem:
