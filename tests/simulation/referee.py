@@ -104,7 +104,7 @@ class Referee:
     def _excuse(self, first: Request, again: Request) -> str | None:
         """Which of the known gaps explains that `again` was sent."""
         if any(self._stopped_before_send(request) for request in (first, again)):
-            return "(a) stopped between fence and send"
+            return "(a) stopped between the fence and a stored result"
         places = {stored.place for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent}
         if first.issued is not None and places & {"", again.cluster}:
             return None
@@ -125,6 +125,8 @@ class Referee:
             return "(c) result in nobody's reach: no store took it" if patient else None
         if first.processed is not None and first.processed - first.claimed > self.rules.ttl_s and patient:
             return "(b) processed after the claim had run out"
+        if patient and first.given_up is None and first.delivered is None:
+            return "(a) stopped between the fence and a stored result"
         given_up = first.given_up is not None and first.given_up <= again.sent
         return "response lost" if given_up and (first.answered or self.forgiving or patient) else None
 
