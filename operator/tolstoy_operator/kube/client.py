@@ -59,11 +59,14 @@ class KubeClient:
     safe to repeat, because creates, patches and deletes say what they expect to find.
     """
 
-    def __init__(self, configuration: Configuration, *, on_request: OnRequest | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration, *, on_request: OnRequest | None = None, user_agent: str = "tolstoy-operator"
+    ) -> None:
         self._configuration = configuration
         self._base = configuration.host.rstrip("/")
         self._rest = RESTClientObject(configuration)
         self._session: aiohttp.ClientSession | None = None
+        self._user_agent = user_agent
         self._on_request = on_request or (lambda verb, resource, status, seconds: None)
 
     async def close(self) -> None:
@@ -93,14 +96,19 @@ class KubeClient:
         """DELETE with preconditions in `body` (a DeleteOptions)."""
         await self._request("DELETE", path, body)
 
-    async def list_pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Object]:
+    async def list_pages(
+        self, path: str, *, selector: str | None = None, fields: str | None = None
+    ) -> AsyncIterator[Object]:
         """The pages of a collection, as lists with `items` and `metadata.resourceVersion`.
 
+        `selector` goes by labels, `fields` by the fields that the kind can be selected by.
         Raises `Gone` when paging took so long that the server forgot the version: start over.
         """
         query = {"limit": str(PAGE_SIZE)}
         if selector:
             query["labelSelector"] = selector
+        if fields:
+            query["fieldSelector"] = fields
         while True:
             page = await self._request("GET", path, query=query)
             yield page
@@ -153,7 +161,7 @@ class KubeClient:
         return self._session
 
     async def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": "tolstoy-operator"}
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._user_agent}
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:
             headers["Authorization"] = token

@@ -11,7 +11,8 @@ from tolstoy_operator.api import names
 
 NAMESPACES = "/api/v1/namespaces"
 SECRETS = "/api/v1/secrets"
-CREDENTIALS = f"/apis/{names.GROUP}/{names.VERSION}/{names.PLURAL}"
+GROUP_VERSION = f"/apis/{names.GROUP}/{names.VERSION}"
+CREDENTIALS = f"{GROUP_VERSION}/{names.PLURAL}"
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
@@ -23,7 +24,7 @@ def secrets(namespace: str, name: str | None = None) -> str:
 
 def credentials(namespace: str, name: str | None = None) -> str:
     """The ToolCredentials of a namespace, or one of them."""
-    return _namespaced(f"/apis/{names.GROUP}/{names.VERSION}", namespace, names.PLURAL, name)
+    return _namespaced(GROUP_VERSION, namespace, names.PLURAL, name)
 
 
 def credential(namespace: str, name: str) -> str:
@@ -34,6 +35,26 @@ def credential(namespace: str, name: str) -> str:
 def events(namespace: str) -> str:
     """The Events of a namespace."""
     return _namespaced("/apis/events.k8s.io/v1", namespace, "events")
+
+
+def events_of_core(namespace: str) -> str:
+    """The same Events under their older name, which is the one that the built-in roles for people let read."""
+    return _namespaced("/api/v1", namespace, "events")
+
+
+def pods(namespace: str) -> str:
+    """The Pods of a namespace."""
+    return _namespaced("/api/v1", namespace, "pods")
+
+
+def apps(namespace: str, plural: str, name: str | None = None) -> str:
+    """The workloads of one kind in a namespace (`deployments`, `replicasets`, …), or one of them."""
+    return _namespaced("/apis/apps/v1", namespace, plural, name)
+
+
+def batch(namespace: str, plural: str, name: str | None = None) -> str:
+    """The same for `jobs` and `cronjobs`."""
+    return _namespaced("/apis/batch/v1", namespace, plural, name)
 
 
 def leases(namespace: str, name: str | None = None) -> str:
