@@ -186,9 +186,12 @@ class Tenant:
     def data(self, name: str = "github") -> dict[str, str] | None:
         """The decoded data of a Secret, None when there is none."""
         body = self.secret(name)
-        if body is None:
-            return None
-        return {key: base64.b64decode(text).decode() for key, text in (body.get("data") or {}).items()}
+        return None if body is None else _decoded(body)
+
+    def all_data(self) -> dict[str, dict[str, str]]:
+        """The decoded data of all Secrets of the namespace that carry our label, by name."""
+        answer = self.admin.get(f"{self._path}/secrets?labelSelector=tolstoy.dev/managed")
+        return {body["metadata"]["name"]: _decoded(body) for body in _ok(answer)["items"]}
 
     def await_data(self, expected: Mapping[str, str], name: str = "github", *, timeout: float = 20) -> dict[str, Any]:
         """Wait until the Secret holds exactly this. Returns it as the API server has it."""
@@ -196,8 +199,7 @@ class Tenant:
         def ask() -> dict[str, Any]:
             body = self.secret(name)
             assert body is not None, "there is no such Secret"
-            found = {key: base64.b64decode(text).decode() for key, text in (body.get("data") or {}).items()}
-            assert found == expected
+            assert _decoded(body) == expected
             return body
 
         return eventually(ask, what=f"Secret {self.namespace}/{name} holds {sorted(expected)}", timeout=timeout)
@@ -242,6 +244,10 @@ def _ok(answer: Answer) -> dict[str, Any]:
 
 def _found(answer: Answer) -> dict[str, Any] | None:
     return None if answer.status == 404 else _ok(answer)
+
+
+def _decoded(secret: Mapping[str, Any]) -> dict[str, str]:
+    return {key: base64.b64decode(text).decode() for key, text in (secret.get("data") or {}).items()}
 
 
 def _annotations(given: Mapping[str, str | None]) -> dict[str, str | None]:
