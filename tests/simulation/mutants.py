@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 from tolstoy_operator.domain.elapsed import shortest
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.refresh import Answer, Attempt
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme
+from tolstoy_operator.domain.refresh import Answer, Attempt, Origin
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.services.refresh import refresher as refresher_module
 from tolstoy_operator.services.refresh import spending as spending_module
@@ -97,8 +97,8 @@ def _nothing_known(_attempts: Sequence[Attempt], witnessed: Mapping[str, Fate]) 
     return dict.fromkeys(range(0), Fate.IN_DOUBT) if witnessed is not None else {}
 
 
-async def _untraced(*_arguments: object) -> None:
-    return None
+async def _untraced(_store: object, _name: str, _arn: str, version: str, _token: str) -> Origin:
+    return Origin(version, Scheme.CLAIM)
 
 
 FACTORIES: Mapping[str, Make] = {

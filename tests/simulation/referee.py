@@ -105,9 +105,11 @@ class Referee:
         """Which of the known gaps explains that `again` was sent."""
         if any(self._stopped_before_send(request) for request in (first, again)):
             return "(a) stopped between the fence and a stored result"
-        places = {stored.place for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent}
-        if first.issued is not None and places & {"", again.cluster}:
-            return None
+        stored = [stored for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent]
+        places = {place.place for place in stored}
+        if places & {"", again.cluster}:
+            late = min(place.time for place in stored) - first.claimed > self.rules.ttl_s
+            return "(a) stopped between the fence and a stored result" if late else None
         patient = again.claimed - first.claimed >= self.rules.ttl_s - 1.0
         if places:
             return "(c) result only in another cluster, cut off from the store" if patient else None

@@ -94,6 +94,7 @@ class Replica:
         await self._process.sleep(20.0 * self._random.random())
         failures = 0
         while True:
+            self._last_step = ""
             ending = await self._refresher.run(self._target())
             self._report(self._process, ending)
             failures = failures + 1 if isinstance(ending, Failed) else 0

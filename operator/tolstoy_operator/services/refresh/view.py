@@ -47,27 +47,27 @@ async def look(store: SecretStore, name: str) -> View:
     token = fingerprint(arn, document.refresh_token)
     known = origin(arn, version, document)
     if token and not intact(arn, document):
-        known = await _trace(store, name, arn, version, token) or known
+        known = await _trace(store, name, arn, version, token)
     return View(name, arn, version, described.labels, document, known.of, known.scheme, token)
 
 
-async def _trace(store: SecretStore, name: str, arn: str, version: str, token: str) -> Origin | None:
+async def _trace(store: SecretStore, name: str, arn: str, version: str, token: str) -> Origin:
     """Where the refresh token of a document that is not ours was seen before.
 
     Somebody may have edited a document and dropped what we had noted in it, once or several times. The token is still
     the same, and so are the attempts on it. Without a trace of ours, the oldest version that holds it stands for it.
     """
-    oldest = None
+    oldest = version
     versions = await store.list_versions(name)
     for info in sorted(versions, key=lambda info: info.created_at, reverse=True):
-        record = await _read(store, name, info.version_id) if info.version_id != version else None
+        record = await _read(store, name, info.version_id)
         if record is None:
             continue
         if known := origin_by(arn, record, token):
             return known
         if isinstance(record, OAuthDocument) and fingerprint(arn, record.refresh_token) == token:
             oldest = info.version_id
-    return Origin(oldest, Scheme.CLAIM) if oldest is not None else None
+    return Origin(oldest, Scheme.CLAIM)
 
 
 async def _read(store: SecretStore, name: str, version: str) -> Record | None:
