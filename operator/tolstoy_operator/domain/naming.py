@@ -28,6 +28,13 @@ def tool_secret_name(tool: str, org_id: str) -> str:
     return f"{names.UPSTREAM_PREFIX}/{tool}/{org_id}"
 
 
+def tool_of(upstream: str) -> str | None:
+    """The tool whose credential an upstream secret holds by its name; None for a name of another form."""
+    parts = upstream.split("/")
+    ours = len(parts) == 3 and parts[0] == names.UPSTREAM_PREFIX and _TOOL.fullmatch(parts[1]) is not None
+    return parts[1] if ours else None
+
+
 def upstream_name(spec: ToolCredentialSpec) -> str:
     """The one upstream secret that a spec asks for. Raises `InvalidName` unless exactly one form is used."""
     if spec.secret_name is not None and spec.tool is None and spec.org_id is None:

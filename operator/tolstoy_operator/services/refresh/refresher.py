@@ -55,7 +55,8 @@ _log = logging.getLogger(__name__)
 class Target:
     """What to refresh. `due` judges a version and its document: another replica may have refreshed it already.
 
-    `insist`: try once although the provider's refusal is on record (a slow probe, or a person's command).
+    `insist`: try once although the provider's refusal is on record (a slow probe, or a person's command). `foreseen`:
+    what a request would come to, where that is known without one; nothing is reserved for it then.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Target:
     endpoint: TokenEndpoint
     due: Callable[[str, OAuthDocument], bool]
     insist: bool = False
+    foreseen: Callable[[OAuthDocument], NotSent | Rejected | None] = lambda _document: None
 
 
 class Refresher:
@@ -143,6 +145,8 @@ class Refresher:
         """Why no request may be made now, although one is due."""
         if view.document.refresh_token is None:
             return Failed(Problem.REAUTHORIZATION_REQUIRED, "no refresh token available")
+        if (outcome := target.foreseen(view.document)) is not None:
+            return _unspent(outcome)
         if (waiting := await self._not_yet(target, view, attempts, memory)) is not None:
             return waiting
         return await self._no_room(target, view)
@@ -205,14 +209,8 @@ class Refresher:
                 return Failed(Problem.REFRESH_FAILING, f"no usable answer ({outcome.cause})", pause)
             case Rejected(rejection=Rejection.REAUTHORIZE):
                 return await self._refused(grip, outcome, attempts, memory)
-            case Rejected():
-                return Failed(
-                    _PROBLEMS.get(outcome.rejection, Problem.REFRESH_FAILING), outcome.code, outcome.retry_after
-                )
-            case NotSent(cause=NotSentCause.POLICY):
-                return Failed(Problem.TOKEN_ENDPOINT_NOT_ALLOWED, outcome.detail)
-            case NotSent():
-                return Failed(Problem.REFRESH_FAILING, f"not sent ({outcome.cause}) {outcome.detail}".rstrip())
+            case _:
+                return _unspent(outcome)
 
     async def _refused(self, grip: Grip, outcome: Rejected, attempts: Sequence[Attempt], memory: Memory) -> Ending:
         """A refusal is believed when the document has not changed meanwhile and a second try says the same."""
@@ -258,6 +256,17 @@ class Refresher:
 def _verdict(view: View) -> Failed | None:
     """What is on record about the current refresh token, by whichever replica of whichever cluster."""
     return next((verdict for label, verdict in _VERDICTS.items() if view.carries(label)), None)
+
+
+def _unspent(outcome: NotSent | Rejected) -> Failed:
+    """What an outcome means that left the refresh token as it was."""
+    match outcome:
+        case Rejected():
+            return Failed(_PROBLEMS.get(outcome.rejection, Problem.REFRESH_FAILING), outcome.code, outcome.retry_after)
+        case NotSent(cause=NotSentCause.POLICY):
+            return Failed(Problem.TOKEN_ENDPOINT_NOT_ALLOWED, outcome.detail)
+        case NotSent():
+            return Failed(Problem.REFRESH_FAILING, f"not sent ({outcome.cause}) {outcome.detail}".rstrip())
 
 
 _VERDICTS = {
