@@ -21,6 +21,15 @@ _SAMPLE = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """What the raw client took: seconds for the two writes, seconds with the creation before, CPU seconds of writes."""
+
+    writing: float
+    with_creation: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
 class Templates:
     """What the operator writes for an OAuth grant and for an API key, for others to write, too."""
 
@@ -53,13 +62,19 @@ async def burst(bed: Bed, count: int) -> list[Figure]:
     seconds = log.of(STATUS)[-1].at - log.of("secrets")[0].at
     writes = len(log.writes())
     after = await _raw(bed, templates, Fleet("after", count))
-    raw = min(before, after)
-    say(f"{count / seconds:.0f}/s, raw {count / before:.0f}/s before and {count / after:.0f}/s after")
+    raw = min(before, after, key=lambda item: item.writing)
+    say(f"{count / seconds:.0f}/s, raw {count / before.writing:.0f}/s before and {count / after.writing:.0f}/s after")
     name = f"burst {count:,}"
     return [
-        Figure(name, "objects a second", f"{count / seconds:.0f}", f"raw client {count / raw:.0f}"),
-        Figure(name, "ratio to the raw client", f"{raw / seconds:.2f}", aim="≥ 0.8"),
-        Figure(name, "operator's CPU an object", f"{cpu / count * 1000:.2f} ms", aim="≤ 1.6 ms"),
+        Figure(name, "objects a second", f"{count / seconds:.0f}", f"raw client {count / raw.writing:.0f}"),
+        Figure(name, "ratio to the raw client", f"{raw.writing / seconds:.2f}", aim="≥ 0.8"),
+        Figure(
+            name,
+            "operator's CPU an object",
+            f"{cpu / count * 1000:.2f} ms",
+            f"raw client {raw.cpu / count * 1000:.2f} ms",
+            "≤ 1.6 ms",
+        ),
         Figure(name, "API server's CPU an object", f"{server / count * 1000:.2f} ms", f"{cores:.1f} cores busy"),
         Figure(name, "writes an object", f"{writes / count:.2f}", "2"),
     ]
@@ -81,7 +96,7 @@ async def live(bed: Bed, count: int) -> list[Figure]:
         await synced(log, count)
         ended = log.of(STATUS)[-1].at
     other = Fleet("alone", count)
-    raw = await _raw(bed, templates, other, with_creation=True)
+    raw = (await _raw(bed, templates, other)).with_creation
     name = f"live {count:,}"
     return [
         Figure(
@@ -114,8 +129,8 @@ async def _sample(bed: Bed) -> tuple[Templates, float]:
     return templates, cpu
 
 
-async def _raw(bed: Bed, templates: Templates, fleet: Fleet, *, with_creation: bool = False) -> float:
-    """Seconds that the raw client takes for two writes for each member; afterwards all of them are gone."""
+async def _raw(bed: Bed, templates: Templates, fleet: Fleet) -> Raw:
+    """The raw client makes two writes for each member; afterwards all of them are gone."""
     say(f"the raw client, {len(fleet)} credentials")
     await fleet.bind(bed.admin)
     started = time.monotonic()
@@ -136,8 +151,8 @@ async def _raw(bed: Bed, templates: Templates, fleet: Fleet, *, with_creation: b
         await bed.peer.send("POST", member.secret_path.rpartition("/")[0], secret)
         await bed.peer.merge(f"{member.path}/status", status)
 
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     await each(prepared, write)
-    seconds = time.monotonic() - started
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     await fleet.delete(bed.admin)
-    return seconds + creation if with_creation else seconds
+    return Raw(seconds, seconds + creation, cpu)

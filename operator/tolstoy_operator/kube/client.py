@@ -13,7 +13,8 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import tenacity
@@ -156,7 +157,12 @@ class KubeClient:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._configuration.client_session_kwargs = {"timeout": aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)}
+            self._configuration.client_session_kwargs = {
+                "timeout": aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
+                # aiohttp would look into the environment and for a ~/.netrc on threads, anew for each request.
+                "trust_env": False,
+                "proxy": _proxy(self._configuration),
+            }
             self._session = self._rest._create_pool_manager()
         return self._session
 
@@ -166,6 +172,13 @@ class KubeClient:
         if token:
             headers["Authorization"] = token
         return headers
+
+
+def _proxy(configuration: Configuration) -> str | None:
+    """The proxy on the way to the API server: the kubeconfig's, else the environment's (HTTPS_PROXY, NO_PROXY)."""
+    host = urlsplit(configuration.host)
+    proxy: str | None = configuration.proxy
+    return proxy if proxy or proxy_bypass(host.netloc) else getproxies().get(host.scheme)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -1,6 +1,7 @@
 """Many askers, few calls: one read per secret at a time, and reads that start together travel together.
 
-A read waits a few milliseconds for company. Alone it goes as a single read, which has by far the larger quota; in
+A read waits a few milliseconds for company, and while another one is under way it waits for that to come back, so
+that batches fill up when there is much to read. Alone it goes as a single read, which has by far the larger quota; in
 company it goes as a batch. Whoever asks for a secret whose read is under way joins that read.
 """
 
@@ -18,6 +19,8 @@ from tolstoy_operator.stores.base import SecretStore, SecretVersion
 
 BATCH_SIZE: Final = 20
 WINDOW_S: Final = 0.005
+BUSY_WINDOW_S: Final = 0.1
+"""The longest wait for another read to come back: one that hangs holds up nobody for long."""
 
 Answer = SecretVersion | StoreError
 Settled = CacheEntry | StoreError
@@ -54,6 +57,7 @@ class Coalescer:
         self._window = window
         self._flights: dict[str, Flight] = {}
         self._boarding: list[Flight] = []
+        self._departure: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls = 0
         self.joined = 0
@@ -82,19 +86,25 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         flight = self._flights[name] = Flight(name, loop.create_future())
         if not self._boarding:
-            loop.call_later(self._window, self._depart)
+            wait = max(self._window, BUSY_WINDOW_S) if self._tasks else self._window
+            self._departure = loop.call_later(wait, self._depart)
         self._boarding.append(flight)
         if len(self._boarding) >= BATCH_SIZE:
             self._depart()
         return flight
 
     def _depart(self) -> None:
-        if not self._boarding:
-            return  # they left when the batch was full
-        flights, self._boarding = self._boarding, []
-        task = asyncio.get_running_loop().create_task(self._fly(flights))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if self._departure is not None:
+            self._departure.cancel()
+        if self._boarding:
+            flights, self._boarding = self._boarding, []
+            task = asyncio.get_running_loop().create_task(self._fly(flights))
+            self._tasks.add(task)
+            task.add_done_callback(self._land)
+
+    def _land(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._depart()
 
     async def _fly(self, flights: Sequence[Flight]) -> None:
         now = self._clock()

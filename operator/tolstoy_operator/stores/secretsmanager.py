@@ -57,11 +57,14 @@ OnCall = Callable[[str, str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Calls a second that we allow ourselves. Others share the account, so each is a fraction of its quota."""
+    """Calls a second that we allow ourselves. Others share the account, so each is a fraction of its quota.
+
+    Batches may take half of theirs: hardly anything else makes such calls, and they decide how fast a restart is.
+    """
 
     get: float = 500
     describe: float = 500
-    batch: float = 20
+    batch: float = 50
     list: float = 10
     versions: float = 10
     write: float = 25
