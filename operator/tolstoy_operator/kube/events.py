@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tolstoy_operator.api import names
 from tolstoy_operator.kube import paths
@@ -40,8 +40,8 @@ class EventsApi:
     async def post(self, transition: Transition, *, at: datetime) -> None:
         """`at`: when the transition happened, with a time zone."""
         body = {
-            "metadata": {"name": f"{transition.name[:200]}.{int(at.timestamp() * 1e6):x}"},
-            "eventTime": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "metadata": {"name": f"{transition.name[:200].rstrip('.-')}.{int(at.timestamp() * 1e6):x}"},
+            "eventTime": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "type": "Warning" if transition.warning else "Normal",
             "reason": transition.reason,
             "action": "Sync",

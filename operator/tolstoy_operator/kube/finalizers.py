@@ -30,14 +30,20 @@ async def _release(client: KubeClient, meta: dict[str, Any]) -> int:
     finalizers = meta.get("finalizers") or []
     if names.FINALIZER not in finalizers:
         return 0
-    position = finalizers.index(names.FINALIZER)
-    path = f"/metadata/finalizers/{position}"
+    path = f"/metadata/finalizers/{finalizers.index(names.FINALIZER)}"
     operations: list[dict[str, Any]] = [
         {"op": "test", "path": path, "value": names.FINALIZER},
         {"op": "remove", "path": path},
     ]
+    where = paths.credential(meta["namespace"], meta["name"])
     try:
-        await client.patch(paths.credential(meta["namespace"], meta["name"]), operations, content_type=JSON_PATCH)
-    except (NotFound, Unprocessable):
+        await client.patch(where, operations, content_type=JSON_PATCH)
+    except NotFound:
         return 0
+    except Unprocessable:
+        # Somebody else's finalizer went meanwhile, and ours has another place.
+        fresh = (await client.get(where))["metadata"]
+        if fresh["resourceVersion"] == meta["resourceVersion"]:
+            raise
+        return await _release(client, fresh)
     return 1

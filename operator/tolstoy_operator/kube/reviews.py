@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tolstoy_operator.api import names
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
 from tolstoy_operator.kube.errors import KubeError
+
+_log = logging.getLogger(__name__)
 
 
 class ReviewsAuthorizer:
@@ -23,8 +26,10 @@ class ReviewsAuthorizer:
             status = review.get("status") or {}
             if not status.get("authenticated"):
                 return False
-            answer = await self._client.create(paths.ACCESS_REVIEWS, _access_review(status["user"], namespace))
-        except KubeError:
+            user = status.get("user") or {}
+            answer = await self._client.create(paths.ACCESS_REVIEWS, _access_review(user, namespace))
+        except KubeError as error:
+            _log.warning("a caller could not be reviewed: %s", error)
             return False
         return bool((answer.get("status") or {}).get("allowed"))
 
