@@ -1,1 +1,28 @@
-"""`kubectl tolstoy`: reads with the rights of the person who runs it."""
+"""`kubectl tolstoy`: reads the cluster with the rights of the person who runs it, and says what to do.
+
+It never reads a Secret. What it tells comes from the status of ToolCredentials, from Events, and from the pods and
+workloads that name the Secret.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+_INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
+
+
+def main() -> None:
+    """The entry point of the program `kubectl-tolstoy`. Exit codes: 0 fine, 1 found or failed, 2 wrong usage."""
+    try:
+        from tolstoy_operator.cli.commands import tolstoy  # inside, so that Ctrl-C during the imports is quiet too
+
+        tolstoy(prog_name="kubectl tolstoy")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as error:
+        # The text of an unexpected error may repeat what was read, so only its kind and place are told.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"error: unexpected {type(error).__name__} in {place.name}, line {place.lineno}", file=sys.stderr)
+        print("next: this is a mistake of kubectl tolstoy itself; please report it with this line", file=sys.stderr)
+        sys.exit(1)

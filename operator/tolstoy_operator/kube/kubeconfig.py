@@ -34,7 +34,7 @@ class UserCluster:
 
 
 async def load_user_cluster(kubeconfig: str | None = None, context: str | None = None) -> UserCluster:
-    """`kubeconfig`: a path; None: `$KUBECONFIG` (several, as usual), else `~/.kube/config`. `context`: None: the current.
+    """`kubeconfig`: a path; None: `$KUBECONFIG` (one or several), else `~/.kube/config`. `context`: None: the current.
 
     Nothing is written back into the files. Raises `KubeconfigError`.
     """

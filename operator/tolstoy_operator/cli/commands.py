@@ -1,0 +1,236 @@
+"""The commands of `kubectl tolstoy`, their options, and how a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from tolstoy_operator.cli import expiring as expiring_view
+from tolstoy_operator.cli import status as status_view
+from tolstoy_operator.cli.cluster import Cluster, open_cluster
+from tolstoy_operator.cli.refresh import Clocks, Outcome
+from tolstoy_operator.cli.refresh import refresh as ask_and_wait
+from tolstoy_operator.cli.text import parse_span
+from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
+from tolstoy_operator.cli.why import Report
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOUND = 1
+"""The exit code for "found something" and "did not work"."""
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which cluster, and which namespace (None: the one of the context)."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+
+
+class Span(click.ParamType[timedelta]):
+    """A duration such as 1h30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """From the text of the command line."""
+        if isinstance(value, timedelta):
+            return value
+        length = parse_span(str(value))
+        if length is None:
+            self.fail(f"{value!r} is no duration; write it like 90s, 15m, 1h30m or 7d", param, ctx)
+        return length
+
+
+def connected(command: Command) -> Command:
+    """The options that say which cluster is meant; they have kubectl's names."""
+    for option in (
+        click.option("-n", "--namespace", help="The namespace; by default the one of the context."),
+        click.option("--context", help="The context of the kubeconfig; by default the current one."),
+        click.option("--kubeconfig", help="The kubeconfig file; by default $KUBECONFIG, else ~/.kube/config."),
+    ):
+        command = option(command)
+    return command
+
+
+_everywhere = click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces.")
+
+
+def _output(*forms: str) -> Callable[[Command], Command]:
+    return click.option(
+        "-o", "--output", type=click.Choice(forms), default=forms[0], show_default=True, help="The form of the output."
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tolstoy-operator", message="%(version)s")
+@click.pass_context
+def tolstoy(ctx: click.Context) -> None:
+    """Credentials of third-party tools: what is there, what ends, and why something does not work.
+
+    Everything is read with your own rights. Secrets are never read.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+@tolstoy.command()
+@click.argument("name", required=False)
+@_everywhere
+@_output("tree", "table", "json")
+@connected
+def status(name: str | None, all_namespaces: bool, output: str, **options: str | None) -> None:
+    """Show credentials by tool and organisation.
+
+    With NAME only that one. What is not fine says who acts.
+    """
+    if name and all_namespaces:
+        raise click.UsageError("NAME is in one namespace; leave out -A/--all-namespaces, or NAME")
+    connection = Connection(**options)
+
+    async def read(cluster: Cluster) -> list[CredentialView]:
+        namespace = connection.namespace or cluster.namespace
+        if name:
+            return [view(await cluster.credential(namespace, name))]
+        return await _views(cluster, namespace, all_namespaces=all_namespaces)
+
+    found, now = _run(connection, read), _now()
+    if output == "json":
+        _print_json(_list_json(status_view.in_order(found), now))
+    elif output == "table":
+        _print(status_view.as_table(found, now) if found else ())
+    else:
+        _print(status_view.as_tree(found, now, all_namespaces=all_namespaces))
+
+
+@tolstoy.command()
+@click.option("--within", type=Span(), default="1h", show_default=True, help="How far ahead to look, such as 1h30m.")
+@click.option("--all", "refreshed_too", is_flag=True, help="Also those that the operator refreshes in time.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when there are any.")
+@_everywhere
+@_output("table", "json")
+@connected
+def expiring(
+    within: timedelta, refreshed_too: bool, exit_code: bool, all_namespaces: bool, output: str, **options: str | None
+) -> None:
+    """Show credentials whose token ends soon and is not being refreshed.
+
+    Tokens that have ended already are among them.
+    """
+    connection = Connection(**options)
+
+    async def read(cluster: Cluster) -> list[CredentialView]:
+        return await _views(cluster, connection.namespace or cluster.namespace, all_namespaces=all_namespaces)
+
+    everything, now = _run(connection, read), _now()
+    found = expiring_view.ending(everything, now, within, refreshed_too=refreshed_too)
+    if output == "json":
+        _print_json(_list_json(found, now))
+    elif found:
+        _print(expiring_view.as_table(found, now))
+    elif everything:
+        click.echo("No token ends within that time without being refreshed.", err=True)
+    if found and exit_code:
+        sys.exit(FOUND)
+
+
+@tolstoy.command()
+@click.argument("name")
+@_output("text", "json")
+@connected
+def why(name: str, output: str, **options: str | None) -> None:
+    """Explain one credential: its cause, who acts, its token, its Secret, and who reads it."""
+    connection = Connection(**options)
+
+    async def read(cluster: Cluster) -> Report:
+        namespace = connection.namespace or cluster.namespace
+        credential = view(await cluster.credential(namespace, name))
+        target = credential.status.target
+        around = await cluster.surroundings(namespace, credential.uid, target.name if target else None)
+        return Report(credential, around, _now())
+
+    report = _run(connection, read)
+    if output == "json":
+        _print_json(report.to_json())
+    else:
+        _print(report.lines())
+
+
+@tolstoy.command()
+@click.argument("name")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Whether to wait for the outcome.")
+@click.option("--timeout", type=Span(), default="30s", show_default=True, help="How long to wait, such as 1m.")
+@_output("text", "json")
+@connected
+def refresh(name: str, wait: bool, timeout: timedelta, output: str, **options: str | None) -> None:
+    """Have the operator look at a credential now, its token too.
+
+    Exits with 1 when it is not fine afterwards.
+    """
+    connection = Connection(**options)
+    clocks = Clocks(_now, time.monotonic, asyncio.sleep)
+
+    async def act(cluster: Cluster) -> Outcome:
+        namespace = connection.namespace or cluster.namespace
+        return await ask_and_wait(cluster, namespace, name, wait=wait, timeout=timeout.total_seconds(), clocks=clocks)
+
+    outcome, now = _run(connection, act), _now()
+    if output == "json":
+        _print_json(outcome.to_json(now))
+    else:
+        _print(outcome.lines(now))
+    if not outcome.good:
+        sys.exit(FOUND)
+
+
+async def _views(cluster: Cluster, namespace: str, *, all_namespaces: bool) -> list[CredentialView]:
+    found = [view(item) for item in await cluster.credentials(None if all_namespaces else namespace)]
+    if not found:
+        where = "" if all_namespaces else f" in {namespace} namespace"
+        click.echo(f"No ToolCredentials found{where}.", err=True)
+    return found
+
+
+def _run(connection: Connection, action: Callable[[Cluster], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_cluster(connection.kubeconfig, connection.context) as cluster:
+            return await action(cluster)
+
+    try:
+        return asyncio.run(run())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _list_json(found: Iterable[CredentialView], now: datetime) -> dict[str, Any]:
+    return {
+        "apiVersion": JSON_VERSION,
+        "kind": "CredentialList",
+        "items": [item.to_json(now) for item in found],
+    }
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    click.echo(json.dumps(content, indent=2))  # in ASCII: escapes show what a control character would do
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
