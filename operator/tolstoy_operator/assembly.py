@@ -23,6 +23,7 @@ from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
+from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
@@ -50,6 +51,7 @@ from tolstoy_operator.services.endpoints import Endpoints, Reach
 from tolstoy_operator.services.refresh.parts import Parts as RefreshParts
 from tolstoy_operator.services.refresh.refresher import Refresher
 from tolstoy_operator.services.refresh.system import SystemClocks, SystemRandom
+from tolstoy_operator.services.resolver import SecretsResolver
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.services.tokens import TokenService
 from tolstoy_operator.settings import Settings
@@ -151,6 +153,7 @@ def _join(
     inventory = Inventory(fingerprint)
     queue = WorkQueue(time.monotonic)
     upstream = UpstreamHealth(time.time)
+    resolver = SecretsResolver(secrets, database_secret=settings.aws_secret_name)
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
     unbound = Unbound(inventory, clock=time.monotonic, grace=settings.unbind_grace_s)
     janitor = Janitor(inventory, mirror, CredentialsApi(client))
@@ -161,6 +164,7 @@ def _join(
         clock=time.time,
         uniform=_uniform,
         workers=settings.refresh_workers,
+        time_scale=settings.refresh_time_scale,
     )
     reconciler = Reconciler(
         inventory=inventory,
@@ -169,6 +173,7 @@ def _join(
         unbound=unbound,
         upstream=upstream,
         grants=grants,
+        imports=Imports(inventory, SecretsApi(client), resolver),
         status=StatusApi(client),
         events=EventsApi(client, instance=settings.pod_name),
         region=store.region,

@@ -25,6 +25,8 @@ FORCE_SYNC: Final = "tolstoy.dev/force-sync"
 MANAGED_LABEL: Final = "tolstoy.dev/managed"
 MANAGED_VALUE: Final = "true"
 MERGED_VALUE: Final = "merged"
+# On a Secret with first tokens that a consent application wrote for `spec.initialTokensFrom`.
+IMPORT_VALUE: Final = "import"
 CREDENTIAL_ANNOTATION: Final = "tolstoy.dev/credential"
 CREDENTIAL_UID_ANNOTATION: Final = "tolstoy.dev/credential-uid"
 UPSTREAM_VERSION_ANNOTATION: Final = "tolstoy.dev/upstream-version"

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     TEMPLATE_ERROR = "TemplateError"
     INVALID_SPEC = "InvalidSpec"
     SUSPENDED = "Suspended"
+    IMPORT_NOT_GRANTED = "ImportNotGranted"
     TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
     REFRESH_FAILING = "RefreshFailing"
     REAUTHORIZATION_REQUIRED = "ReauthorizationRequired"
@@ -116,6 +117,11 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.SENSITIVE_KEY_NOT_GRANTED: Meaning(
         Progress.STALLED,
         "drop the key from spec.target, or have the platform team grant sensitive keys to the namespace",
+        "it is tried again when this object or the namespace changes",
+    ),
+    Reason.IMPORT_NOT_GRANTED: Meaning(
+        Progress.STALLED,
+        "drop initialTokensFrom, or have the platform team grant allow-import to the namespace",
         "it is tried again when this object or the namespace changes",
     ),
     Reason.TARGET_CONFLICT: Meaning(

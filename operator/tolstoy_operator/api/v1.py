@@ -60,6 +60,18 @@ class Target(_Model):
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
 
+class SecretReference(_Model):
+    """A Secret in the same namespace."""
+
+    name: str
+
+
+class InitialTokens(_Model):
+    """Where a consent application has put first tokens."""
+
+    secret_ref: SecretReference
+
+
 class ToolCredentialSpec(_Model):
     """What a tenant asks for: either `tool` and `org_id`, or `secret_name`."""
 
@@ -68,6 +80,7 @@ class ToolCredentialSpec(_Model):
     secret_name: UpstreamName | None = None
     type: CredentialType = CredentialType.AUTO
     target: Target = Field(default_factory=Target)
+    initial_tokens_from: InitialTokens | None = None
     suspend: bool = False
 
 

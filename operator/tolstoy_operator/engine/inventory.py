@@ -58,6 +58,12 @@ class Credential:
         return upstream_name(self.spec) if self.spec else None
 
     @property
+    def source(self) -> Key | None:
+        """Namespace and name of the Secret with first tokens, if the spec names one."""
+        named = self.spec.initial_tokens_from if self.spec else None
+        return (self.key[0], named.secret_ref.name) if named else None
+
+    @property
     def owns(self) -> bool:
         """Whether it claims its target as a whole."""
         return self.spec is not None and self.spec.target.creation_policy is CreationPolicy.OWNER
@@ -84,6 +90,7 @@ class Inventory:
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_upstream: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_target: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._by_source: defaultdict[Key, set[Key]] = defaultdict(set)
         self._by_uid: dict[str, Key] = {}
         self._secrets_by_owner: defaultdict[str, set[Key]] = defaultdict(set)
         self._ended: dict[str, float] = {}
@@ -245,6 +252,8 @@ class Inventory:
             self._by_upstream[fresh.upstream].add(fresh.key)
         if fresh.target:
             self._by_target[fresh.target].add(fresh.key)
+        if fresh.source:
+            self._by_source[fresh.source].add(fresh.key)
         return frozenset(concerned)
 
     def _unindex(self, known: Credential) -> None:
@@ -254,6 +263,8 @@ class Inventory:
             _discard(self._by_upstream, known.upstream, known.key)
         if known.target:
             _discard(self._by_target, known.target, known.key)
+        if known.source:
+            _discard(self._by_source, known.source, known.key)
 
     def _drop_secret(self, key: Key) -> None:
         known = self._secrets.pop(key, None)
@@ -273,7 +284,7 @@ class Inventory:
 
     def _concerned(self, key: Key, secret: ExistingSecret) -> frozenset[Key]:
         owners = {self._by_uid[uid] for uid in _owners(secret) if uid in self._by_uid}
-        return self.targeting(key) | owners
+        return self.targeting(key) | self._by_source.get(key, set()) | owners
 
 
 def _key(body: Mapping[str, Any]) -> Key:

@@ -40,6 +40,7 @@ from tolstoy_operator.domain.status import (
 )
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
 from tolstoy_operator.engine.grants import Grants
+from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.problem import Problem, from_store
@@ -93,6 +94,7 @@ class Reconciler:
         unbound: Unbound,
         upstream: UpstreamHealth,
         grants: Grants,
+        imports: Imports,
         status: StatusApi,
         events: EventsApi,
         region: str,
@@ -105,6 +107,7 @@ class Reconciler:
         self._unbound = unbound
         self._upstream = upstream
         self._grants = grants
+        self._imports = imports
         self._status = status
         self._events = events
         self._region = region
@@ -144,6 +147,7 @@ class Reconciler:
         self._unbound.bound(credential)
         if spec.suspend:
             raise Problem(Reason.SUSPENDED, "spec.suspend is true, so the Secret is left as it is")
+        await self._imports.take(credential, namespace.binding)
         self._mirror.check_claim(credential)
         fetched = await self._fetch(credential, learned)
         data = self._project(fetched, credential, spec, namespace, learned)
@@ -162,6 +166,7 @@ class Reconciler:
         _, upstream = _names(credential)
         if credential.force_sync != credential.status.last_handled_force_sync:
             self._secrets.invalidate(upstream)
+            self._grants.refresh_now(upstream)
         learned.upstream = credential.status.upstream or UpstreamStatus(name=upstream, region=self._region)
         try:
             fetched = await self._secrets.get(upstream, actor=Actor(*credential.key, credential.uid))
@@ -202,10 +207,8 @@ class Reconciler:
     def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, at: datetime) -> GrantStatus:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
-        document, spec = _oauth(fetched), credential.spec
-        grant = self._grants.note(
-            fetched.version, document, spec.tool if spec else None, _told(credential.status, fetched.version.version_id)
-        )
+        document = _oauth(fetched)
+        grant = self._grants.note(fetched.version, document, _told(credential.status, fetched.version.version_id))
         return grant_status(document, now=at.timestamp(), due_at=grant.due_at, trouble=grant.trouble)
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: _Learned) -> Finding:

@@ -99,9 +99,15 @@ class SecretsResolver:
         )
 
     async def set_oauth_credentials(
-        self, tool: str, org_id: str, credentials: OAuthCredentials, *, actor: Actor | None = None
+        self,
+        tool: str,
+        org_id: str,
+        credentials: OAuthCredentials,
+        *,
+        issued_at: datetime | None = None,
+        actor: Actor | None = None,
     ) -> str:
-        """Store a grant, stamped `lastUpdated`."""
+        """Store a grant, stamped `lastUpdated`. One that was stored after `issued_at` is newer, and stays."""
         members = _given(
             accessToken=credentials.access_token,
             refreshToken=credentials.refresh_token,
@@ -112,7 +118,15 @@ class SecretsResolver:
             clientSecret=credentials.client_secret,
             tokenEndpoint=credentials.token_endpoint,
         )
-        return await self._set(tool, org_id, CredentialType.OAUTH2, members, stamp="lastUpdated", actor=actor)
+        return await self._set(
+            tool,
+            org_id,
+            CredentialType.OAUTH2,
+            members,
+            stamp="lastUpdated",
+            stays=lambda before: issued_at is not None and _is_newer(before, issued_at),
+            actor=actor,
+        )
 
     async def api_key(self, tool: str, org_id: str, *, actor: Actor | None = None) -> SecretValue:
         """The API key of an organisation."""
@@ -187,11 +201,14 @@ class SecretsResolver:
         *,
         actor: Actor | None,
         stamp: str | None = None,
+        stays: Callable[[Document], bool] = lambda _before: False,
     ) -> str:
         name = tool_secret_name(tool, org_id)
         replaced, repeats = None, 0
         for attempt in range(_ATTEMPTS):
             parent, before = await self._current(name, actor)
+            if parent is not None and stays(before):
+                return parent
             after = before.with_members(members)
             check_type(after, shape)
             if parent is not None and after == before:
@@ -225,6 +242,14 @@ class SecretsResolver:
             return document
         moment = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
         return document.with_members({stamp: moment.replace("+00:00", "Z")})
+
+
+def _is_newer(document: Document, moment: datetime) -> bool:
+    stamp = document.get_str("lastUpdated")
+    try:
+        return stamp is not None and datetime.fromisoformat(stamp.reveal()) > moment
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return False
 
 
 def _given(**members: SecretValue | str | int | None) -> Members:

@@ -1,4 +1,4 @@
-"""First tokens from a consent application: stored upstream once, never over a newer grant, and gone from the cluster."""
+"""First tokens of a consent application: stored upstream once, never over a newer grant, then gone from the cluster."""
 
 from __future__ import annotations
 
