@@ -2,7 +2,8 @@
 
 Start: a full list into the inventory, kopf's streams, then the Lease decides who dispatches. Stop (SIGTERM): take no
 more work, finish what is in hand, give the Lease up, close. Losing the Lease while leading ends the process: a fresh
-standby is simpler to trust than one that remembers having led.
+standby is simpler to trust than one that remembers having led. Either way a token request that is under way is heard
+out: it is safe beside another leader, and its answer may be the only copy of a refresh token.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT = 6.0
 """Seconds for work in hand when told to stop; with the rest of the way out it stays under ten."""
+REFRESH_TIMEOUT = 45.0
+"""Seconds for token requests in hand and for storing their answers. The chart's termination grace leaves room for it."""
 _KOPF_TIMEOUT = 2.0
 _FIRST_LIST_PAUSE = 2.0
 
@@ -138,6 +141,7 @@ class Operator:
         if lead is not None and parts.elector.is_leader:
             await asyncio.wait({lead}, timeout=DRAIN_TIMEOUT)
         await parts.elector.release()
+        await parts.grants.finish(REFRESH_TIMEOUT)
         self._kopf_stop.set()
         if "kopf" in tasks:
             await asyncio.wait({tasks["kopf"]}, timeout=_KOPF_TIMEOUT)

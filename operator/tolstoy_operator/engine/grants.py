@@ -1,22 +1,27 @@
 """Refreshing tokens in time: one due time for each upstream secret, whoever and how many use it.
 
-The reconciler tells which OAuth secrets are in use and when their tokens end; from that follows when to refresh. The
-token service does it, and what came of it is told to all credentials of the secret. What a failed refresh means for a
-person is kept here until the secret changes.
+The reconciler tells which OAuth secrets are in use and what they hold; from that follows when to refresh. The token
+service does it, and what came of it is told to all credentials of the secret. What a failed refresh means for a person
+is kept here until the secret changes.
+
+The tools take turns, and none has all the workers: a provider that answers slowly delays its own tokens only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.grant import Trouble
+from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.schedule import refresh_lead, refresh_retry
+from tolstoy_operator.domain.schedule import refresh_retry
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.services.refresh.endings import Problem
@@ -25,18 +30,24 @@ from tolstoy_operator.stores.base import SecretVersion
 
 _log = logging.getLogger(__name__)
 
+LOOK_PAUSE: Final = 60.0
+"""Seconds between looks at what others do, and before tokens that were due when they came are refreshed again."""
 PROBE_PAUSE: Final = 6 * 3600.0
-"""Seconds after which a refused grant is tried once more: a verdict may be wrong."""
-_FINAL = frozenset(
-    {
-        Problem.REAUTHORIZATION_REQUIRED,
-        Problem.ROTATION_RESPONSE_LOST,
-        Problem.TOKEN_ENDPOINT_NOT_ALLOWED,
-        Problem.SECRET_MALFORMED,
-        Problem.REVOKED,
-    }
-)
-"""Only a change of the secret, or a person, helps."""
+"""Seconds after which a refused grant is tried once more: a verdict may be wrong. The pause doubles, up to a day."""
+LONGEST_PROBE_PAUSE: Final = 24 * 3600.0
+PROBES: Final = 9
+"""How often, which makes a week of it."""
+_FINAL = frozenset({Problem.REAUTHORIZATION_REQUIRED, Problem.ROTATION_RESPONSE_LOST})
+"""A new consent helps; only a wrong verdict is cured by trying again."""
+
+_PAUSES = {
+    Problem.CLIENT_MISCONFIGURED: 300.0,
+    Problem.TOKEN_ENDPOINT_NOT_ALLOWED: 3600.0,
+    Problem.VERSION_BUDGET_EXCEEDED: 3600.0,
+    Problem.SECRET_MALFORMED: 3600.0,
+    Problem.REVOKED: 3600.0,
+}
+"""Seconds until another look at what a person has to correct; a change of the secret is noticed anyway."""
 
 _REASONS = {
     Problem.REAUTHORIZATION_REQUIRED: Reason.REAUTHORIZATION_REQUIRED,
@@ -47,30 +58,35 @@ _REASONS = {
     Problem.REVOKING: Reason.REVOKED,
     Problem.REVOKED: Reason.REVOKED,
 }
+NO_REFRESH_TOKEN: Final = "no refresh token available"  # noqa: S105 - a cause, not a password
+_REVOKED: Final = "the grant was revoked"
+_RIVAL: Final = (
+    "this cluster was told to be the only one that refreshes, and so was another one, which does it; "
+    "the platform team must choose one"
+)
 
 
 @dataclass(slots=True)
 class Grant:
-    """What is known of the tokens in one upstream secret. Times in epoch seconds.
+    """What is known of the tokens in one version of an upstream secret. Times in epoch seconds.
 
-    `version`: the one this is about. `lead`: seconds before the end at which it is refreshed.
+    `due_at`: when to refresh them; None when nobody knows when they end, or nothing can be done. `failures`: refreshes
+    that failed in a row. `probes`: tries since the provider's refusal was believed.
     """
 
-    tool: str | None
     version: str
     expires_at: float | None
-    lead: float
+    due_at: float | None
     trouble: Trouble | None = None
     failures: int = 0
-
-    @property
-    def due_at(self) -> float | None:
-        """When to refresh; None when nobody knows when the token ends."""
-        return self.expires_at - self.lead if self.expires_at is not None else None
+    probes: int = 0
 
 
 class Grants:
-    """Grants by the name of their upstream secret. `clock`: epoch seconds."""
+    """Grants by the name of their upstream secret.
+
+    `clock`: epoch seconds. `workers`: refreshes at the same time. `time_scale`: all pauses times this (benches).
+    """
 
     def __init__(
         self,
@@ -81,6 +97,7 @@ class Grants:
         clock: Callable[[], float],
         uniform: Callable[[float, float], float],
         workers: int,
+        time_scale: float = 1.0,
     ) -> None:
         self._inventory = inventory
         self._tokens = tokens
@@ -89,61 +106,81 @@ class Grants:
         self._clock = clock
         self._uniform = uniform
         self._workers = workers
+        self._scale = time_scale
         self._grants: dict[str, Grant] = {}
         self._insist: set[str] = set()
+        self._turns = _Turns(queue, share=workers - workers // 4)
+        self._finished = asyncio.Event()
+        self._finished.set()
 
     def on_change(self, changed: Callable[[Iterable[Key]], None]) -> None:
         """Say who is told which credentials have news."""
         self._changed = changed
 
-    def note(
-        self, version: SecretVersion, document: OAuthDocument, tool: str | None, told: Trouble | None = None
-    ) -> Grant:
+    def note(self, version: SecretVersion, document: OAuthDocument, told: Trouble | None = None) -> Grant:
         """An OAuth secret is in use, and this is its current version. Returns what is known of its grant.
 
         `told`: the trouble that a status tells of this version. A process that has not found out for itself repeats it,
         so that a restart changes no status; it decides nothing.
         """
-        known = self._grants.get(version.name)
-        if known is None or known.version != version.version_id:
-            known = self._grants[version.name] = self._of(version, document, tool)
-            known.trouble = known.trouble or told
-        if known.due_at is not None and not self._queue.knows(("", version.name)):
-            self._queue.schedule(("", version.name), max(0.0, known.due_at - self._clock()))
-        return known
+        name = version.name
+        grant = self._grants.get(name)
+        if grant is None or grant.version != version.version_id:
+            grant = self._renew(name, version.version_id, document, told)
+            self._schedule(name, self._first_look(grant))
+        elif not self._queue.knows(_key(name)):
+            self._schedule(name, self._first_look(grant))
+        return grant
 
     def trouble(self, name: str) -> Trouble | None:
         """Why the grant is not refreshed; None when all is well or nothing is known."""
-        known = self._grants.get(name)
-        return known.trouble if known else None
+        grant = self._grants.get(name)
+        return grant.trouble if grant else None
+
+    def refresh_now(self, name: str) -> None:
+        """Look at once, and try also a grant whose refusal is on record."""
+        if name in self._grants:
+            self._insist.add(name)
+            self._queue.add(_key(name), Priority.CHANGE)
 
     async def run(self) -> None:
         """Refresh whatever is due, until `stop`. Returns when the refreshes in hand are finished."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
+        self._finished.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._work())
+        finally:
+            self._finished.set()
 
     def stop(self) -> None:
         """Begin no more refreshes."""
         self._queue.close()
 
-    def refresh_now(self, name: str) -> None:
-        """Try at once, also a grant whose refusal is on record."""
-        if name in self._grants:
-            self._insist.add(name)
-            self._queue.add(("", name), Priority.CHANGE)
+    async def finish(self, timeout: float) -> None:
+        """Begin no more refreshes, and wait `timeout` seconds at most for those in hand.
+
+        A request whose answer nobody hears could cost its grant, also when this process does not lead any more.
+        """
+        self.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._finished.wait(), timeout)
 
     async def _work(self) -> None:
         while (key := await self._queue.get()) is not None:
+            if not self._turns.take(key):
+                self._queue.done(key)
+                continue
+            pause = None
             try:
                 pause = await self._refresh(key[1])
             except Exception:
                 _log.exception("refresh failed", extra={"secret": key[1]})
-                pause = self._retry(self._grants.get(key[1]))
+                pause = LOOK_PAUSE * self._scale
             finally:
                 self._queue.done(key)
-            if pause is not None:
-                self._queue.schedule(key, pause)
+                self._turns.give_back(key)
+            self._schedule(key[1], pause)
 
     async def _refresh(self, name: str) -> float | None:
         """Returns seconds until the next look, None when there is nothing to look at."""
@@ -153,48 +190,145 @@ class Grants:
             return None
         insist = name in self._insist
         self._insist.discard(name)
-        result = await self._tokens.ensure_valid(name, grant.tool, buffer=grant.lead, insist=insist)
-        if self._take(grant, result):
+        result = await self._tokens.ensure_valid(name, insist=insist)
+        current = self._grants.get(name)
+        if current is not grant:  # another version came meanwhile, and its credentials know
+            return self._first_look(current) if current is not None else None
+        if self._take(name, grant, result):
             self._changed(self._inventory.users_of(name))
-        return self._next(name, grant, result)
+        return self._next_look(name, self._grants[name], result)
 
-    def _take(self, grant: Grant, result: Refreshed) -> bool:
+    def _take(self, name: str, grant: Grant, result: Refreshed) -> bool:
         """Take in how it ended; returns whether that is news for those who use the secret."""
+        if result.document is not None and result.version not in (None, grant.version):
+            self._renew(name, str(result.version), result.document)
+            return True
         before = grant.trouble
         if result.problem is not None:
-            reason = _REASONS.get(result.problem, Reason.REFRESH_FAILING)
             grant.failures += 1
-            if before is None or (before.reason, before.cause) != (reason, result.cause):
-                grant.trouble = Trouble(reason, result.cause, self._clock())
-        elif result.expires_at is not None:
-            grant.failures, grant.expires_at, grant.trouble = 0, result.expires_at, None
-        return result.made or grant.trouble != before
+        grant.trouble = _same_or(before, self._trouble_of(grant, result))
+        return grant.trouble is not before
 
-    def _next(self, name: str, grant: Grant, result: Refreshed) -> float | None:
+    def _trouble_of(self, grant: Grant, result: Refreshed) -> Trouble | None:
+        now = self._clock()
+        if result.problem is not None:
+            return Trouble(_REASONS.get(result.problem, Reason.REFRESH_FAILING), result.cause, now)
+        if result.document is not None:
+            return _inherent(result.document, now)
+        if result.rival:
+            return Trouble(Reason.REFRESH_FAILING, _RIVAL, now)
+        if result.foreign:
+            return None
+        # It has to wait for another attempt. That is trouble only once the token in use has ended.
+        over = grant.trouble is None and grant.expires_at is not None and grant.expires_at <= now
+        return Trouble(Reason.REFRESH_FAILING, result.cause, now) if over else grant.trouble
+
+    def _next_look(self, name: str, grant: Grant, result: Refreshed) -> float | None:
+        if result.problem is not None:
+            return self._next_try(name, grant, result)
         if result.retry_after is not None:
             return result.retry_after
-        if result.problem in _FINAL:
-            self._insist.add(name)
-            return PROBE_PAUSE
-        if result.problem is not None:
-            return self._retry(grant)
-        return max(0.0, grant.due_at - self._clock()) if grant.due_at is not None else None
+        if grant.due_at is None:
+            return None
+        rest = grant.due_at - self._clock()
+        return rest if rest > 0 else LOOK_PAUSE * self._scale
 
-    def _retry(self, grant: Grant | None) -> float:
-        if grant is None or grant.expires_at is None:
-            return refresh_retry(1, expired=True, uniform=self._uniform)
-        return refresh_retry(grant.failures, expired=grant.expires_at <= self._clock(), uniform=self._uniform)
+    def _next_try(self, name: str, grant: Grant, result: Refreshed) -> float | None:
+        if result.problem in _FINAL:
+            return self._next_probe(name, grant)
+        usual = _PAUSES.get(result.problem or Problem.REFRESH_FAILING)
+        if usual is not None:
+            pause = self._uniform(0.9 * usual, 1.1 * usual) * self._scale
+        else:
+            expired = grant.expires_at is not None and grant.expires_at <= self._clock()
+            pause = refresh_retry(grant.failures, expired=expired, uniform=self._uniform) * self._scale
+        if result.retry_after is None:
+            return pause
+        return result.retry_after if grant.failures == 1 else max(result.retry_after, pause)
+
+    def _next_probe(self, name: str, grant: Grant) -> float | None:
+        if grant.due_at is None or grant.probes >= PROBES:
+            return None
+        pause = min(LONGEST_PROBE_PAUSE, PROBE_PAUSE * float(2**grant.probes))
+        grant.probes += 1
+        self._insist.add(name)
+        return pause * self._scale
+
+    def _first_look(self, grant: Grant) -> float | None:
+        if grant.due_at is None:
+            return None
+        rest = grant.due_at - self._clock()
+        # Refused grants of a whole fleet are not all looked at in the second after a restart.
+        return max(rest, self._uniform(0, LOOK_PAUSE * self._scale) if _is_final(grant.trouble) else 0.0)
+
+    def _schedule(self, name: str, pause: float | None) -> None:
+        if pause is not None:
+            self._queue.schedule(_key(name), pause)
 
     def _is_used(self, name: str) -> bool:
-        users = (self._inventory.credential(key) for key in self._inventory.users_of(name))
-        return any(user.spec is not None and not user.spec.suspend for user in users if user is not None)
+        """Whether anybody may have it and wants it."""
+        for key in self._inventory.users_of(name):
+            user, namespace = self._inventory.credential(key), self._inventory.namespace(key[0])
+            if user is None or user.spec is None or user.spec.suspend or user.deleting or namespace is None:
+                continue
+            if namespace.binding.allows(user.spec):
+                return True
+        return False
 
-    def _of(self, version: SecretVersion, document: OAuthDocument, tool: str | None) -> Grant:
-        ends, issued = document.expires_at, document.last_updated
-        lifetime = ends - issued if ends is not None and issued is not None else None
-        grant = Grant(tool, version.version_id, ends, refresh_lead(version.name, lifetime))
-        if document.revoked:
-            grant.trouble = Trouble(Reason.REVOKED, "the grant was revoked", self._clock())
-        elif document.refresh_token is None and ends is not None:
-            grant.trouble = Trouble(Reason.REAUTHORIZATION_REQUIRED, "no refresh token available", self._clock())
+    def _renew(self, name: str, version: str, document: OAuthDocument, told: Trouble | None = None) -> Grant:
+        """Begin anew with another version."""
+        trouble = _inherent(document, self._clock())
+        due_at = self._tokens.due_at(name, document) if trouble is None else None
+        found = _same_or(told, trouble) if trouble is not None else told
+        grant = self._grants[name] = Grant(version, document.expires_at, due_at, found)
+        self._insist.discard(name)
         return grant
+
+
+class _Turns:
+    """How many workers each tool has. `share`: at most so many; further keys of the tool wait here for one to end."""
+
+    def __init__(self, queue: WorkQueue, *, share: int) -> None:
+        self._queue = queue
+        self._share = share
+        self._busy: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[Key]] = defaultdict(deque)
+
+    def take(self, key: Key) -> bool:
+        """Whether a worker may go on with this key; if not, it comes again later."""
+        if self._busy[key[0]] >= self._share:
+            self._waiting[key[0]].append(key)
+            return False
+        self._busy[key[0]] += 1
+        return True
+
+    def give_back(self, key: Key) -> None:
+        """A worker has finished with the key."""
+        self._busy[key[0]] -= 1
+        if self._waiting[key[0]]:
+            self._queue.add(self._waiting[key[0]].popleft(), Priority.BACKGROUND)
+
+
+def _key(name: str) -> Key:
+    return tool_of(name) or "", name
+
+
+def _inherent(document: OAuthDocument, now: float) -> Trouble | None:
+    """What is wrong with a document by itself."""
+    if document.revoked:
+        return Trouble(Reason.REVOKED, _REVOKED, now)
+    expects_one = document.expires_at is not None or document.access_token is None
+    if document.refresh_token is None and expects_one:
+        return Trouble(Reason.REAUTHORIZATION_REQUIRED, NO_REFRESH_TOKEN, now)
+    return None
+
+
+def _same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:
+    """The same trouble keeps the moment at which it began."""
+    if before is not None and now is not None and (before.reason, before.cause) == (now.reason, now.cause):
+        return before
+    return now
+
+
+def _is_final(trouble: Trouble | None) -> bool:
+    return trouble is not None and trouble.reason in (Reason.REAUTHORIZATION_REQUIRED, Reason.ROTATION_RESPONSE_LOST)

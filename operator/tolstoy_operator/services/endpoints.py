@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from tolstoy_operator.domain.catalogue import Body, Catalogue, ClientAuthentication, Provider
 from tolstoy_operator.domain.catalogue.provider import call_url
-from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
+from tolstoy_operator.domain.endpointpolicy import EndpointNotAllowed, EndpointPolicy, check_url
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import ProviderTraits
 from tolstoy_operator.domain.replyrules import STANDARD
+from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness, ProbeRules
 from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause, Outcome, Rejected, Rejection
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
@@ -23,8 +25,10 @@ from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient, next_auth
 from tolstoy_operator.oauth.tokenrequest import BodyFormat, RefreshTokenGrant, TokenRequest
 
 _STANDARD_METHODS = (ClientAuthentication.BASIC, ClientAuthentication.POST)
-_BREAKER_S = 300.0
+BREAKER_S: Final = 300.0
 """Seconds for which a client whose own credentials were refused sends nothing more."""
+_FIRST_AGAIN_S: Final = 60.0
+"""For so long the first request after such a pause goes alone: it may meet the same answer."""
 
 _ClientKey = tuple[str, str]
 
@@ -43,11 +47,22 @@ class Reach:
 
 @dataclass(slots=True)
 class _ClientState:
-    """What one client (of one tool) has met. `until`: monotonic seconds before which nothing is sent, and why."""
+    """What one client (of one tool) has met.
+
+    `method`: the client authentication that worked. `why`: what stopped it, until `until` (monotonic seconds), or None.
+    `secret`: the client secret that was refused; documents with another one are not concerned.
+    """
 
     method: AuthMethod | None = None
-    until: float = 0.0
     why: Rejected | None = None
+    until: float = 0.0
+    secret: SecretValue | None = None
+
+    def concerns(self, document: OAuthDocument) -> bool:
+        """Whether what stopped the client would stop a request for this document, too."""
+        if self.why is None:
+            return False
+        return self.why.rejection is Rejection.THROTTLED or self.secret == document.client_secret
 
 
 @dataclass(slots=True)
@@ -82,22 +97,45 @@ class ToolEndpoint:
         """What the refresh protocol must know; of an unknown provider, that nothing is known."""
         return self.provider.traits if self.provider else ProviderTraits()
 
-    async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
-        """One token request; a second one only when the first was refused for how the client authenticated."""
+    def foresee(self, document: OAuthDocument) -> NotSent | Rejected | None:
+        """What a request would come to, as far as that is known without one; None: only the provider can tell.
+
+        A client whose credentials were refused, or that was asked to pause, is not tried again for each of its grants.
+        """
         state = self.endpoints.state(self._key(document))
-        if state.why is not None and self.endpoints.clock() < state.until:
-            return state.why
+        if state.why is not None and state.concerns(document):
+            rest = state.until - self.endpoints.clock()
+            if rest > 0:
+                return replace(state.why, retry_after=rest)
         request = self._request(document, state)
         if isinstance(request, NotSent):
             return request
-        outcome = await self.endpoints.client.send(request, before_send=_fence(before_send))
-        other = next_authentication(request.client, outcome) if request.client else None
-        if other is not None and request.client is not None:
-            second = _with_method(request, request.client, other)
-            outcome = await self.endpoints.client.send(second, before_send=_fence(before_send))
-            if isinstance(outcome, Accepted):
-                state.method = other
-        self._remember(state, outcome)
+        try:
+            check_url(request.endpoint, request.policy)
+        except EndpointNotAllowed as error:
+            return NotSent(NotSentCause.POLICY, str(error))
+        return None
+
+    async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
+        """One token request. More only while the provider refuses how the client authenticates: that spends nothing."""
+        state = self.endpoints.state(self._key(document))
+        request = self._request(document, state)
+        if isinstance(request, NotSent):
+            return request
+        if state.concerns(document):
+            state.until = self.endpoints.clock() + _FIRST_AGAIN_S
+        ways, tried = self._methods(document, state), set[AuthMethod]()
+        while True:
+            client = self._client(document, ways.pop(0))
+            outcome = await self.endpoints.client.send(replace(request, client=client), before_send=_fence(before_send))
+            if not _client_refused(outcome):
+                break
+            tried.add(client.method)
+            other = next_authentication(client, outcome)
+            ways = [way for way in ([other] if other else []) + ways if way not in tried]
+            if not ways:
+                break
+        self._remember(state, client, outcome)
         return outcome
 
     async def alive(self, document: OAuthDocument) -> bool | None:
@@ -110,7 +148,7 @@ class ToolEndpoint:
         token, url = document.access_token, self._token_url(document)
         if token is None or url is None or self.provider is None:
             return Health(Liveness.UNKNOWN, "no_probe")
-        client = self._client(document, self.endpoints.state(self._key(document)))
+        client = self._client(document, self._methods(document, self.endpoints.state(self._key(document)))[0])
         if self.provider.introspect is not None and self.provider.introspect.parameter == "token":
             call = self.provider.introspect
             query = TokenQuery(
@@ -145,7 +183,7 @@ class ToolEndpoint:
             endpoint=url,
             policy=self._policy(),
             grant=RefreshTokenGrant(token),
-            client=self._client(document, state),
+            client=self._client(document, self._methods(document, state)[0]),
             body=BodyFormat.JSON if json_body else BodyFormat.FORM,
             extra=provider.parameters if provider else {},
             headers=provider.headers if provider else {},
@@ -153,12 +191,15 @@ class ToolEndpoint:
             used_access_token=document.access_token,
         )
 
-    def _client(self, document: OAuthDocument, state: _ClientState) -> OAuthClient:
-        secret = document.client_secret
+    def _methods(self, document: OAuthDocument, state: _ClientState) -> list[AuthMethod]:
+        """How the client may authenticate, the likeliest way first."""
         allowed = (self.provider.authentication if self.provider else ()) or _STANDARD_METHODS
-        usable = [method for method in allowed if (method is ClientAuthentication.NONE) == (secret is None)]
-        method = state.method or (AuthMethod(usable[0].value) if usable else AuthMethod.NONE)
-        return OAuthClient(client_id=document.client_id or "", method=method, secret=secret)
+        public = document.client_secret is None
+        usable = [AuthMethod(each.value) for each in allowed if (each is ClientAuthentication.NONE) == public]
+        return ([state.method] if state.method else usable) or [AuthMethod.NONE]
+
+    def _client(self, document: OAuthDocument, method: AuthMethod) -> OAuthClient:
+        return OAuthClient(client_id=document.client_id or "", method=method, secret=document.client_secret)
 
     def _token_url(self, document: OAuthDocument) -> str | None:
         return document.token_endpoint or (self.provider.token_url if self.provider else None)
@@ -170,27 +211,30 @@ class ToolEndpoint:
     def _key(self, document: OAuthDocument) -> _ClientKey:
         return self.tool, document.client_id or ""
 
-    def _remember(self, state: _ClientState, outcome: Outcome) -> None:
+    def _remember(self, state: _ClientState, client: OAuthClient, outcome: Outcome) -> None:
         now = self.endpoints.clock()
-        if isinstance(outcome, Accepted):
-            state.why = None
-        elif isinstance(outcome, Rejected) and outcome.rejection is Rejection.CLIENT_MISCONFIGURED:
-            state.until, state.why = now + _BREAKER_S, outcome
-        elif isinstance(outcome, Rejected) and outcome.rejection is Rejection.THROTTLED and outcome.retry_after:
-            state.until, state.why = now + outcome.retry_after, outcome
+        match outcome:
+            case Accepted():
+                state.method, state.why = client.method, None
+            case Rejected(rejection=Rejection.CLIENT_MISCONFIGURED):
+                state.why, state.until, state.secret = outcome, now + BREAKER_S, client.secret
+            case Rejected(rejection=Rejection.THROTTLED, retry_after=pause) if pause:
+                state.why, state.until = outcome, now + pause
+            case Rejected():
+                state.why = None
 
 
-class _TooLate(Exception):
-    """The fence closed before the first byte."""
+class TooLate(Exception):
+    """The fence closed before the first byte: making the connection took too long."""
 
 
 def _fence(before_send: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
         if not before_send():
-            raise _TooLate("the attempt took too long to connect")
+            raise TooLate
 
     return check
 
 
-def _with_method(request: TokenRequest, client: OAuthClient, method: AuthMethod) -> TokenRequest:
-    return replace(request, client=replace(client, method=method))
+def _client_refused(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and outcome.rejection is Rejection.CLIENT_MISCONFIGURED

@@ -1,7 +1,7 @@
 """The token service: an access token that is valid for a while longer, obtained exactly once for everybody.
 
 It runs one pass of the refresh protocol when asked, and turns its ending into what the rest of the operator wants to
-know: is there a new version, what is wrong, who can help, when to look again.
+know: is there a new version, what is wrong, when to look again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.schedule import refresh_lead
 from tolstoy_operator.domain.tokenhealth import Health
 from tolstoy_operator.observability import audit
 from tolstoy_operator.observability.audit import Entry, Operation
@@ -27,30 +29,32 @@ from tolstoy_operator.services.refresh.endings import (
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.services.secrets import SecretsService
 
-EXPIRY_BUFFER_S: Final = 300.0
-"""An access token that ends sooner is not handed out without a refresh."""
+WAITING: Final = "waiting"
+"""How an attempt that has to wait for another one is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
     """How a request for a valid token ended.
 
-    `expires_at`: epoch seconds, None = unknown. `made`: this pass made new tokens; `rotated`: with another refresh
-    token. `problem` None: all is well. `retry_after`: seconds until another pass is worth it, None = by the usual rule.
+    `version`, `document`: what is current now, None when this pass did not find out. `made`: this pass made it.
+    `problem` None: all is well, or (`retry_after`) it is not known yet. `cause`: for people, free of values.
+    `retry_after`: seconds until another pass is worth it, None = by the usual rule. `foreign`: another cluster
+    refreshes this secret, this one only mirrors; `rival`: and both were told to be the only one.
     """
 
-    expires_at: float | None = None
+    version: str | None = None
+    document: OAuthDocument | None = None
     made: bool = False
-    rotated: bool = False
     problem: Problem | None = None
     cause: str = ""
     retry_after: float | None = None
     foreign: bool = False
-    """Another cluster refreshes this secret, this one only mirrors."""
+    rival: bool = False
 
 
 class TokenService:
-    """Keeps OAuth secrets alive.
+    """Keeps OAuth secrets alive. The tool that a secret belongs to follows from its name.
 
     `clock`: epoch seconds. `on_refresh(tool, outcome)` is told of every pass that tried.
     """
@@ -72,62 +76,86 @@ class TokenService:
         self._on_refresh = on_refresh
         self._record = record
 
-    async def ensure_valid(
-        self, name: str, tool: str | None, *, buffer: float = EXPIRY_BUFFER_S, insist: bool = False
-    ) -> Refreshed:
-        """Have the access token of secret `name` live `buffer` seconds longer, refreshing it if it does not.
+    def due_at(self, name: str, document: OAuthDocument) -> float | None:
+        """When the access token of secret `name` has to be refreshed, epoch seconds; 0 = it never was good for
+        anything, None = nobody knows when it ends.
 
-        `insist`: try once although the provider's refusal is on record. Raises nothing.
+        An expiry that the document does not state follows from the provider's usual lifetime, where that is known.
         """
+        if document.access_token is None:
+            return 0.0
+        issued, ends = document.last_updated, document.expires_at
+        if ends is None:
+            usual = self._endpoints.of(tool_of(name)).traits.lifetime_s
+            if usual is None:
+                return None
+            ends = issued + usual if issued is not None else 0.0
+        return ends - refresh_lead(name, ends - issued if issued is not None else None)
+
+    async def ensure_valid(self, name: str, *, buffer: float | None = None, insist: bool = False) -> Refreshed:
+        """Have secret `name` hold an access token that is not due, refreshing it if it is.
+
+        `buffer`: due when it ends within so many seconds, instead of by `due_at`. `insist`: try once although the
+        provider's refusal is on record. Raises nothing.
+        """
+        tool = tool_of(name)
         endpoint = self._endpoints.of(tool)
         target = Target(
             name=name,
             traits=endpoint.traits,
             endpoint=endpoint,
-            due=lambda _version, document: self._is_due(document, buffer),
+            due=lambda _version, document: self._is_due(name, document, buffer),
             insist=insist,
+            foreseen=endpoint.foresee,
         )
         ending = await self._refresher.run(target)
         self._publish(name, ending)
         result = _result(ending)
-        if result.made or result.problem is not None:
-            outcome = str(result.problem or audit.OK)
-            self._on_refresh(tool or "", outcome)
-            self._record(Entry(Operation.REFRESH, name, outcome, version=_version(ending)))
+        self._tell(name, tool, result)
         return result
 
-    async def validate_health(self, name: str, tool: str | None) -> Health:
+    async def validate_health(self, name: str) -> Health:
         """Ask the provider whether the access token works. Raises `StoreError`, `MalformedDocument`."""
         fetched = await self._secrets.get(name)
         document = OAuthDocument.parse(fetched.version.value)
-        return await self._endpoints.of(tool).health(document)
+        return await self._endpoints.of(tool_of(name)).health(document)
 
-    def _is_due(self, document: OAuthDocument, buffer: float) -> bool:
-        ends = document.expires_at
-        return document.access_token is None or (ends is not None and ends - self._clock() <= buffer)
+    def _is_due(self, name: str, document: OAuthDocument, buffer: float | None) -> bool:
+        now = self._clock()
+        if buffer is not None and document.access_token is not None:
+            return document.expires_at is not None and document.expires_at - now <= buffer
+        due = self.due_at(name, document)
+        return due is not None and due <= now
 
     def _publish(self, name: str, ending: Ending) -> None:
+        """Have the new version served at once. What others made, or replaced meanwhile, is read from the store."""
+        known = self._secrets.versions_known().get(name)
         match ending:
-            case Current(version=version, document=document) | Journalled(version=version, document=document):
-                if self._secrets.versions_known().get(name) != version:
-                    self._secrets.adopt(name, version, document.encode())
-            case _:
-                return
+            case Journalled(version=version, document=document):
+                self._secrets.adopt(name, version, document.encode())
+            case Current(version=version, document=document, previous=previous, refreshed=True) if known == previous:
+                self._secrets.adopt(name, version, document.encode())
+            case Current(version=version) if known != version:
+                self._secrets.invalidate(name)
+
+    def _tell(self, name: str, tool: str | None, result: Refreshed) -> None:
+        if result.made or result.problem is not None:
+            outcome = str(result.problem or audit.OK)
+            self._on_refresh(tool or "", outcome)
+            self._record(Entry(Operation.REFRESH, name, outcome, version=result.version))
+        elif result.retry_after is not None:
+            self._on_refresh(tool or "", WAITING)
 
 
 def _result(ending: Ending) -> Refreshed:
     match ending:
-        case Current(document=document, refreshed=made, rotated=rotated):
-            return Refreshed(document.expires_at, made=made, rotated=rotated)
-        case Journalled(document=document, retry_after=pause):
-            return Refreshed(document.expires_at, made=True, retry_after=pause)
-        case Waiting(seconds=seconds):
-            return Refreshed(retry_after=seconds)
-        case MirrorOnly():
-            return Refreshed(foreign=True)
+        case Current(version=version, document=document, refreshed=made):
+            return Refreshed(version, document, made=made)
+        case Journalled(version=version, document=document, retry_after=pause):
+            return Refreshed(version, document, made=True, retry_after=pause)
+        case Waiting(seconds=seconds, why=why):
+            return Refreshed(cause=why, retry_after=seconds)
+        case MirrorOnly(rival=rival):
+            return Refreshed(foreign=True, rival=rival)
         case Failed(problem=problem, cause=cause, retry_after=pause):
             return Refreshed(problem=problem, cause=cause, retry_after=pause)
-
-
-def _version(ending: Ending) -> str | None:
-    return ending.version if isinstance(ending, Current | Journalled) else None

@@ -1,0 +1,472 @@
+"""When tokens are refreshed, and what is told of it. The token service is scripted, time is virtual."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from tests.support.objects import credential_object, namespace_object
+from tests.support.virtualtime import run_virtual
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.domain.existing import fingerprint_with
+from tolstoy_operator.domain.grant import Trouble
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.engine import grants as module
+from tolstoy_operator.engine.grants import Grants
+from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.workqueue import WorkQueue
+from tolstoy_operator.services.refresh.endings import Problem
+from tolstoy_operator.services.tokens import Refreshed, TokenService
+from tolstoy_operator.stores.base import SecretVersion
+
+EPOCH = 1_790_000_000.0
+NAME = "tolstoy/github/org-abc123"
+KEY = ("shop", "github")
+
+
+def document(ends: float | None = 3600.0, *, refresh_token: str | None = "r1", **members: object) -> OAuthDocument:
+    """Ends so many seconds after the start."""
+    expires = None if ends is None else int((EPOCH + ends) * 1000)
+    found = {"accessToken": "a1", "refreshToken": refresh_token, "expiresAt": expires, **members}
+    return OAuthDocument.of({key: value for key, value in found.items() if value is not None})
+
+
+def version(number: int = 1, name: str = NAME) -> SecretVersion:
+    return SecretVersion(name, f"arn:{name}", f"version-{number}", frozenset(), SecretValue("{}"), EPOCH)
+
+
+@dataclass
+class FakeTokens:
+    """Answers as scripted, the last answer for ever; refreshes are due 300 s before the end."""
+
+    now: Callable[[], float]
+    answers: list[Refreshed | Exception] = field(default_factory=list)
+    asked: list[tuple[float, str, bool]] = field(default_factory=list)
+    before: Callable[[str], Awaitable[None]] | None = None
+
+    def due_at(self, name: str, document: OAuthDocument) -> float | None:
+        return None if document.expires_at is None else document.expires_at - 300
+
+    async def ensure_valid(self, name: str, *, insist: bool = False) -> Refreshed:
+        self.asked.append((self.now() - EPOCH, name, insist))
+        if self.before is not None:
+            await self.before(name)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def times(self) -> list[float]:
+        return [round(at, 1) for at, _, _ in self.asked]
+
+
+class World:
+    """Grants with one credential on `NAME`, running in virtual time."""
+
+    def __init__(self, *answers: Refreshed | Exception, workers: int = 4) -> None:
+        loop = asyncio.get_running_loop()
+        self.inventory = Inventory(fingerprint_with(b"key"))
+        self.inventory.observe_namespace(namespace_object(allowed_orgs="org-abc123"))
+        self.inventory.observe_credential(credential_object())
+        self.tokens = FakeTokens(now=lambda: EPOCH + loop.time(), answers=list(answers))
+        self.told: list[Key] = []
+        self.grants = Grants(
+            inventory=self.inventory,
+            tokens=cast(TokenService, self.tokens),
+            queue=WorkQueue(loop.time),
+            clock=lambda: EPOCH + loop.time(),
+            uniform=lambda low, high: high,
+            workers=workers,
+        )
+        self.grants.on_change(self.hear)
+
+    def hear(self, keys: Iterable[Key]) -> None:
+        self.told.extend(keys)
+
+    async def until(self, seconds: float) -> None:
+        """Run up to this moment; the workers are started once and stopped with the loop."""
+        if not hasattr(self, "_running"):
+            self._running = asyncio.create_task(self.grants.run())
+        await asyncio.sleep(seconds - asyncio.get_running_loop().time())
+
+    async def end(self) -> None:
+        await self.grants.finish(60)
+        await self._running
+
+
+def play(story: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await story()
+
+    run_virtual(main())
+
+
+def failed(problem: Problem, cause: str = "cause", pause: float | None = None) -> Refreshed:
+    return Refreshed(problem=problem, cause=cause, retry_after=pause)
+
+
+def fresh(ends: float, number: int = 2, **options: Any) -> Refreshed:
+    return Refreshed(f"version-{number}", document(ends), **{"made": True, **options})
+
+
+def test_it_is_refreshed_when_due_and_the_users_are_told() -> None:
+    async def story() -> None:
+        world = World(fresh(7200), fresh(99_999, 3))
+        world.grants.note(version(), document(3600))
+        await world.until(3299)
+        assert world.tokens.asked == []
+        await world.until(3301)
+        assert world.tokens.times == [3300]
+        assert world.told == [KEY]
+        await world.until(6901)
+        assert world.tokens.times == [3300, 6900], "the new tokens have a due time of their own"
+        await world.end()
+
+    play(story)
+
+
+def test_a_version_that_another_replica_made_is_news_as_well() -> None:
+    async def story() -> None:
+        world = World(fresh(7200, made=False))
+        world.grants.note(version(), document(100))
+        await world.until(1)
+        assert world.told == [KEY]
+        await world.end()
+
+    play(story)
+
+
+def test_an_unchanged_version_is_no_news() -> None:
+    async def story() -> None:
+        world = World(Refreshed("version-1", document(3600)))
+        world.grants.note(version(), document(3600))
+        await world.until(3400)
+        assert world.tokens.asked
+        assert world.told == []
+        await world.end()
+
+    play(story)
+
+
+def test_tokens_that_are_due_as_soon_as_they_come_do_not_make_it_spin() -> None:
+    async def story() -> None:
+        world = World(fresh(100), fresh(200, 3), fresh(300, 4), fresh(99_999, 5))
+        world.grants.note(version(), document(60))
+        await world.until(1000)
+        assert world.tokens.times == [0, 60, 120, 180]
+        await world.end()
+
+    play(story)
+
+
+def test_nobody_knows_when_it_ends_so_nothing_is_due() -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        assert world.grants.note(version(), document(None)).trouble is None
+        await world.until(100_000)
+        assert world.tokens.asked == []
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (document(refresh_token=None), Reason.REAUTHORIZATION_REQUIRED),
+        (document(tolstoy={"revoked": True}), Reason.REVOKED),
+    ],
+)
+def test_what_no_refresh_can_help_is_said_at_once_and_not_tried(found: OAuthDocument, reason: Reason) -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        trouble = world.grants.note(version(), found).trouble
+        assert trouble is not None
+        assert trouble.reason is reason
+        await world.until(100_000)
+        assert world.tokens.asked == []
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (Problem.REFRESH_FAILING, Reason.REFRESH_FAILING),
+        (Problem.UPSTREAM_UNAVAILABLE, Reason.REFRESH_FAILING),
+        (Problem.SECRET_MALFORMED, Reason.REFRESH_FAILING),
+        (Problem.REAUTHORIZATION_REQUIRED, Reason.REAUTHORIZATION_REQUIRED),
+        (Problem.ROTATION_RESPONSE_LOST, Reason.ROTATION_RESPONSE_LOST),
+        (Problem.CLIENT_MISCONFIGURED, Reason.CLIENT_MISCONFIGURED),
+        (Problem.TOKEN_ENDPOINT_NOT_ALLOWED, Reason.TOKEN_ENDPOINT_NOT_ALLOWED),
+        (Problem.VERSION_BUDGET_EXCEEDED, Reason.VERSION_BUDGET_EXCEEDED),
+        (Problem.REVOKING, Reason.REVOKED),
+        (Problem.REVOKED, Reason.REVOKED),
+    ],
+)
+def test_every_problem_has_a_reason_and_is_told_once(problem: Problem, reason: Reason) -> None:
+    async def story() -> None:
+        world = World(failed(problem))
+        world.grants.note(version(), document(100))
+        await world.until(20_000)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert (trouble.reason, trouble.cause, trouble.since) == (reason, "cause", EPOCH)
+        assert world.told == [KEY], "the same again is no news"
+        await world.end()
+
+    play(story)
+
+
+def test_failures_come_back_quickly_while_there_is_something_to_save() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING))
+        world.grants.note(version(), document(400))
+        await world.until(399)
+        assert world.tokens.times == [100, 105, 120, 165, 285]
+        await world.until(405 + 3600 * 12)
+        assert world.tokens.times[5:7] == [405, 1605], "the token has ended: there is no hurry any more"
+        pauses = [later - earlier for earlier, later in zip(world.tokens.times, world.tokens.times[1:], strict=False)]
+        assert max(pauses) == 3600
+        await world.end()
+
+    play(story)
+
+
+def test_a_provider_that_asks_for_a_pause_gets_it_and_no_small_pause_overrules_the_backoff() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING, pause=77), failed(Problem.REFRESH_FAILING, pause=0))
+        world.grants.note(version(), document(600))
+        await world.until(590)
+        assert world.tokens.times == [300, 377, 392, 437, 557]
+        await world.end()
+
+    play(story)
+
+
+def test_once_healed_all_is_forgotten() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING), failed(Problem.REFRESH_FAILING), fresh(5000), fresh(9999, 3))
+        world.grants.note(version(), document(400))
+        await world.until(300)
+        assert world.grants.trouble(NAME) is None
+        assert world.told == [KEY, KEY], "the trouble, and its end"
+        await world.end()
+
+    play(story)
+
+
+def test_a_refused_grant_is_probed_slowly_and_not_for_ever() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.grants.note(version(), document(300))
+        await world.until(20 * 86_400)
+        hours = [round(at / 3600) for at in world.tokens.times]
+        assert hours[:4] == [0, 6, 18, 42]
+        assert len(hours) == module.PROBES + 1
+        assert [insist for _, _, insist in world.tokens.asked] == [False] + [True] * module.PROBES
+        await world.end()
+
+    play(story)
+
+
+def test_a_new_consent_is_used_at_once_whatever_was_planned() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED), fresh(9999, 3))
+        world.grants.note(version(), document(300))
+        await world.until(1)
+        assert world.grants.note(version(2), document(310)).trouble is None
+        await world.until(12)
+        assert world.tokens.asked[1:] == [(10.0, NAME, False)]
+        await world.end()
+
+    play(story)
+
+
+def test_a_version_that_comes_during_a_refresh_is_not_forgotten() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED))
+
+        async def consent_comes(_: str) -> None:
+            world.grants.note(version(2), document(320))
+            world.tokens.before = None
+
+        world.tokens.before = consent_comes
+        world.grants.note(version(), document(300))
+        await world.until(19)
+        assert world.grants.trouble(NAME) is None, "the verdict was about another version"
+        await world.until(21)
+        assert world.tokens.times == [0, 20]
+        await world.end()
+
+    play(story)
+
+
+def test_a_restart_repeats_what_the_status_tells_until_it_knows_better() -> None:
+    async def story() -> None:
+        told = Trouble(Reason.ROTATION_RESPONSE_LOST, "cause", EPOCH - 5000)
+        world = World(failed(Problem.ROTATION_RESPONSE_LOST))
+        assert world.grants.note(version(), document(-10), told).trouble is told
+        await world.until(module.LOOK_PAUSE + 1)
+        assert world.tokens.times == [module.LOOK_PAUSE], "not in the first second"
+        assert world.grants.trouble(NAME) is told
+        assert world.told == []
+        await world.end()
+
+    play(story)
+
+
+def test_a_restart_keeps_the_moment_of_a_trouble_that_the_document_shows() -> None:
+    async def story() -> None:
+        told = Trouble(Reason.REAUTHORIZATION_REQUIRED, module.NO_REFRESH_TOKEN, EPOCH - 5000)
+        world = World(fresh(7200))
+        assert world.grants.note(version(), document(refresh_token=None), told).trouble is told
+
+    play(story)
+
+
+def test_it_waits_for_another_attempt_and_says_so_once_the_token_has_ended() -> None:
+    async def story() -> None:
+        world = World(Refreshed(cause="another attempt is under way", retry_after=15))
+        world.grants.note(version(), document(300))
+        await world.until(299)
+        assert world.grants.trouble(NAME) is None
+        await world.until(316)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert (trouble.reason, trouble.cause) == (Reason.REFRESH_FAILING, "another attempt is under way")
+        assert len(world.tokens.asked) == 22
+        assert world.told == [KEY]
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("rival", [False, True])
+def test_a_secret_of_another_cluster_is_only_looked_at(rival: bool) -> None:
+    async def story() -> None:
+        world = World(Refreshed(foreign=True, rival=rival))
+        world.grants.note(version(), document(200))
+        await world.until(239)
+        assert world.tokens.times == [0, 60, 120, 180]
+        trouble = world.grants.trouble(NAME)
+        assert (trouble is not None) is rival
+        assert world.told == ([KEY] if rival else [])
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["suspended", "unbound", "gone"])
+def test_nothing_is_refreshed_that_nobody_uses(how: str) -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        world.grants.note(version(), document(3600))
+        await world.until(1)
+        match how:
+            case "suspended":
+                spec = {"tool": "github", "orgId": "org-abc123", "suspend": True}
+                world.inventory.observe_credential(credential_object(version=11, generation=2, spec=spec))
+            case "unbound":
+                world.inventory.observe_namespace(namespace_object(version=2, allowed_orgs="another"))
+            case _:
+                world.inventory.forget_credential(KEY, "uid-1")
+        await world.until(20_000)
+        assert world.tokens.asked == []
+        assert world.grants.trouble(NAME) is None
+        await world.end()
+
+    play(story)
+
+
+def test_one_user_is_enough_and_a_resumed_one_is_noted_again() -> None:
+    async def story() -> None:
+        world = World(fresh(7200), fresh(99_999, 3))
+        spec = {"tool": "github", "orgId": "org-abc123", "suspend": True}
+        world.inventory.observe_credential(credential_object("second", uid="uid-2", spec=spec))
+        world.grants.note(version(), document(3600))
+        await world.until(3301)
+        assert world.tokens.times == [3300]
+        assert set(world.told) == {KEY, ("shop", "second")}
+        await world.end()
+
+    play(story)
+
+
+def test_an_exception_ends_nothing() -> None:
+    async def story() -> None:
+        world = World(RuntimeError("bug"), fresh(99_999))
+        world.grants.note(version(), document(100))
+        await world.until(61)
+        assert world.tokens.times == [0, 60]
+        assert world.told == [KEY]
+        await world.end()
+
+    play(story)
+
+
+def test_a_person_can_have_a_refused_grant_tried_at_once() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED), fresh(99_999))
+        world.grants.note(version(), document(300))
+        await world.until(10)
+        world.grants.refresh_now(NAME)
+        world.grants.refresh_now("tolstoy/github/of-nobody")
+        await world.until(11)
+        assert world.tokens.asked == [(0.0, NAME, False), (10.0, NAME, True)]
+        assert world.grants.trouble(NAME) is None
+        await world.end()
+
+    play(story)
+
+
+def test_a_slow_provider_leaves_workers_for_others() -> None:
+    async def story() -> None:
+        world = World(fresh(99_999), workers=4)
+        world.inventory.observe_namespace(namespace_object(version=2, allowed_orgs="a,b,c,d,e"))
+        slow = [f"tolstoy/slow/{org}" for org in "abcde"]
+        for number, name in enumerate([*slow, "tolstoy/quick/a"]):
+            _, tool, org = name.split("/")
+            spec = {"tool": tool, "orgId": org}
+            world.inventory.observe_credential(credential_object(f"c{number}", uid=f"u{number}", spec=spec))
+            world.grants.note(version(1, name), document(300))
+
+        async def take_long(name: str) -> None:
+            await asyncio.sleep(30 if "slow" in name else 1)
+
+        world.tokens.before = take_long
+        await world.until(29)
+        first = [name for _, name, _ in world.tokens.asked]
+        assert len([name for name in first if "slow" in name]) == 3
+        assert "tolstoy/quick/a" in first
+        await world.until(61)
+        assert {name for _, name, _ in world.tokens.asked} >= set(slow), "those who waited had their turn"
+        await world.end()
+
+    play(story)
+
+
+def test_a_request_in_hand_is_heard_out() -> None:
+    async def story() -> None:
+        world = World(fresh(99_999))
+
+        async def take_long(_: str) -> None:
+            await asyncio.sleep(20)
+
+        world.tokens.before = take_long
+        world.grants.note(version(), document(300))
+        await world.until(1)
+        await world.grants.finish(10)
+        assert world.told == []
+        await world.grants.finish(60)
+        assert world.told == [KEY]
+        assert asyncio.get_running_loop().time() == pytest.approx(20)
+
+    play(story)
