@@ -24,6 +24,9 @@ from tolstoy_operator.kube.errors import Conflict, KubeError
 
 _log = logging.getLogger(__name__)
 
+LONGEST_RECONCILIATION = 180.0
+"""Seconds. Every call in it has its own, shorter limit; this one is for what nobody has thought of."""
+
 
 class Reconcile(Protocol):
     """What a worker calls: see `Reconciler.reconcile`."""
@@ -151,7 +154,11 @@ class Dispatcher:
 
     async def _try(self, key: Key) -> tuple[str, float | None]:
         try:
-            reason, pause = await self._reconcile(key, self._failures[key])
+            async with asyncio.timeout(LONGEST_RECONCILIATION):
+                reason, pause = await self._reconcile(key, self._failures[key])
+        except TimeoutError:
+            _log.error("reconciliation takes too long", extra={"namespace": key[0], "credential": key[1]})
+            return "Timeout", self._after_failure(key)
         except Conflict:
             # Somebody wrote the credential at the same moment; the watch is about to say what.
             return "Conflict", self._after_failure(key)

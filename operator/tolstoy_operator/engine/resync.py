@@ -30,26 +30,27 @@ class Resync:
         self._client = client
         self._inventory = inventory
         self._gone = gone
+        self._changed: set[Key] = set()
 
     async def run(self) -> frozenset[Key]:
-        """List all. Returns the credentials that something changed for. Raises `KubeError`."""
+        """List all. Returns the credentials that something changed for. Raises `KubeError`.
+
+        What was seen before a failure is news only once, so it is kept for the answer of the next run.
+        """
         inventory = self._inventory
-        seen, at, changed = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
+        seen, at = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
         for name in inventory.absent_namespaces({key[1] for key, _ in seen}, at):
             inventory.forget_namespace(name, at)
-        seen, at, more = await self._list(paths.SECRETS, names.MANAGED_LABEL, inventory.observe_secret)
-        changed |= more
+        seen, at = await self._list(paths.SECRETS, names.MANAGED_LABEL, inventory.observe_secret)
         for secret in inventory.absent_secrets(seen, at):
-            changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
-        seen, at, more = await self._list(paths.CREDENTIALS, None, inventory.observe_credential)
-        changed |= more
+            self._changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
+        seen, at = await self._list(paths.CREDENTIALS, None, inventory.observe_credential)
         for credential in inventory.absent_credentials(seen, at):
             self._gone(credential.key, credential.uid)
+        changed, self._changed = self._changed, set()
         return frozenset(changed)
 
-    async def _list(
-        self, path: str, selector: str | None, observe: Observe
-    ) -> tuple[set[tuple[Key, str]], int, set[Key]]:
+    async def _list(self, path: str, selector: str | None, observe: Observe) -> tuple[set[tuple[Key, str]], int]:
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._list_once(path, selector, observe)
@@ -59,18 +60,15 @@ class Resync:
                 _log.info("listing %s took so long that it starts over", path)
         raise AssertionError
 
-    async def _list_once(
-        self, path: str, selector: str | None, observe: Observe
-    ) -> tuple[set[tuple[Key, str]], int, set[Key]]:
+    async def _list_once(self, path: str, selector: str | None, observe: Observe) -> tuple[set[tuple[Key, str]], int]:
         seen: set[tuple[Key, str]] = set()
-        changed: set[Key] = set()
         listed_at = 0
         async for page in self._client.list_pages(path, selector=selector):
             listed_at = listed_at or int(page["metadata"]["resourceVersion"])
             seen |= _identities(page.get("items") or ())
             for item in page.get("items") or ():
-                changed |= observe(item)
-        return seen, listed_at, changed
+                self._changed |= observe(item)
+        return seen, listed_at
 
 
 def _identities(items: Iterable[Mapping[str, Any]]) -> set[tuple[Key, str]]:

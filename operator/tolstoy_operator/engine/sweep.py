@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 OVERLAP = 600.0
 """Seconds that a sweep looks back beyond the last one; listings may lag 300 (AWS API reference, ListSecrets)."""
 RETRY_PAUSE = 5.0
+MOST_PREFIXES = 5
+"""Listings by prefix in one sweep; with more platform secrets than that, everything is listed at once."""
 
 
 class Sweep:
@@ -64,7 +66,12 @@ class Sweep:
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            await asyncio.sleep(await self.step())
+            try:
+                pause = await self.step()
+            except Exception:
+                _log.exception("sweep failed")
+                pause = self._interval
+            await asyncio.sleep(pause)
 
     async def step(self) -> float:
         """Sweep once. Returns seconds until the next time."""
@@ -74,6 +81,7 @@ class Sweep:
             await self._sweep(full=full)
         except AccessDenied:
             _log.warning("the operator may not list secrets: every credential is read every few minutes instead")
+            self._health.succeeded()  # it answers, which is what health is about
             self._look_at_all()
             return self._poll_interval
         except StoreError as error:
@@ -86,11 +94,11 @@ class Sweep:
 
     async def _sweep(self, *, full: bool) -> None:
         wanted = self._inventory.upstream_names()
-        organisations = f"{names.UPSTREAM_PREFIX}/"
+        for name in self._secrets.versions_known().keys() - wanted:
+            self._secrets.clear(name)  # nobody uses it any more, so its value is not kept
         since = None if full else self._watermark - OVERLAP
         seen: set[str] = set()
-        platform = {name for name in wanted if not name.startswith(organisations)}
-        for prefix in sorted({organisations, *platform}):
+        for prefix in _prefixes(wanted):
             async for listing in self._store.list_changed(prefix=prefix, since=since):
                 if listing.name in wanted:
                     seen.add(listing.name)
@@ -104,6 +112,9 @@ class Sweep:
             self._news(listing.name)
         elif self._secrets.note_version(listing.name, listing.current_version_id):
             self._changed(self._inventory.users_of(listing.name))
+        else:
+            # Whoever read the new version first has told nobody else.
+            self._changed(self._inventory.behind(listing.name, listing.current_version_id))
 
     def _news(self, name: str) -> None:
         self._secrets.invalidate(name)
@@ -122,3 +133,9 @@ class Sweep:
 
     def _look_at_all(self) -> None:
         self._look_later([item.key for item in self._inventory.credentials()])
+
+
+def _prefixes(wanted: set[str]) -> list[str]:
+    organisations = f"{names.UPSTREAM_PREFIX}/"
+    prefixes = {organisations, *(name for name in wanted if not name.startswith(organisations))}
+    return sorted(prefixes) if len(prefixes) <= MOST_PREFIXES else [""]

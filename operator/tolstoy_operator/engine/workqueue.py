@@ -15,6 +15,9 @@ from enum import IntEnum
 
 from tolstoy_operator.engine.inventory import Key
 
+_SLACK = 100
+"""Replaced due times that the heap may hold beside as many as there are valid ones."""
+
 
 class Priority(IntEnum):
     """Smaller is sooner."""
@@ -62,6 +65,9 @@ class WorkQueue:
         due = self._clock() + seconds
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._due) + _SLACK:
+            self._heap = [(at, due_key) for due_key, at in self._due.items()]
+            heapq.heapify(self._heap)
         self._arm()
 
     def knows(self, key: Key) -> bool:

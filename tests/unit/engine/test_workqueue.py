@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,9 +28,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def queue(clock: Clock) -> Iterator[WorkQueue]:
+async def queue(clock: Clock) -> AsyncIterator[WorkQueue]:
     queue = WorkQueue(clock)
-    yield queue  # type: ignore[misc]  # an async fixture's generator is what pytest-asyncio wants
+    yield queue
     queue.close()
 
 
