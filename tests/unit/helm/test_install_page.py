@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from dev.chart import ROOT
@@ -33,12 +32,3 @@ def test_the_annotations_are_the_operators() -> None:
     known = {value for value in vars(names).values() if isinstance(value, str)}
     spoken = set(re.findall(r"tolstoy\.dev/[a-z-]+", PAGE))
     assert spoken <= known
-
-
-def test_the_iam_policy_is_one() -> None:
-    (policy,) = re.findall(r"^```json\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
-    statements = json.loads(policy)["Statement"]
-    actions = [action for statement in statements for action in statement["Action"]]
-    assert len(set(actions)) == len(actions)
-    unlimited = [action for statement in statements if statement["Resource"] == "*" for action in statement["Action"]]
-    assert unlimited == ["secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets"]
