@@ -86,6 +86,7 @@ class Process:
         self.life = 0
         self.crashes = 0
         self._stopped_until = 0.0
+        self.stops: list[tuple[float, float]] = []
         self._coroutine: Coroutine[Any, Any, None] | None = None
         self._lost = {"boottime": 0.0, "monotonic": 0.0, "wall": -skew}
 
@@ -104,6 +105,7 @@ class Process:
 
     def stop(self, seconds: float, *frozen: str) -> None:
         self._stopped_until = max(self._stopped_until, self.loop.now + seconds)
+        self.stops.append((self.loop.now, self.loop.now + seconds))
         for clock in frozen:
             self._lost[clock] += seconds
 
@@ -118,6 +120,10 @@ class Process:
         future: Future[None] = Future()
         self.loop.after(max(seconds, 0.0), lambda: future.set(None))
         await future
+
+    def ran(self, start: float, end: float) -> float:
+        """For how many seconds between the two the process was not stopped, at least."""
+        return end - start - sum(max(0.0, min(until, end) - max(since, start)) for since, until in self.stops)
 
     @property
     def stopped(self) -> bool:

@@ -28,8 +28,19 @@ class Weather:
     lag: float = 0.0
     cut_off: dict[tuple[str, str], float] = field(default_factory=dict)
     """(cluster, service) -> until when no call gets through."""
+    cuts: list[tuple[str, str, float, float]] = field(default_factory=list)
+    """All of them so far: cluster, service, from, until."""
     stuck: dict[str, tuple[float, float]] = field(default_factory=dict)
     """process -> its reads show this moment, until that one."""
+
+    def reachable(self, cluster: str, service: str, start: float, end: float) -> float:
+        """For how many seconds between the two calls of the cluster could get through."""
+        cuts = sorted((since, until) for where, what, since, until in self.cuts if (where, what) == (cluster, service))
+        open_for, time = 0.0, start
+        for since, until in cuts:
+            open_for += max(0.0, min(since, end) - time)
+            time = max(time, min(until, end))
+        return open_for + max(0.0, end - time)
 
 
 class Network:

@@ -14,11 +14,15 @@ from typing import Any
 
 from tests.simulation.journal import SimulatedCluster
 from tests.simulation.loop import Loop, Process
+from tests.simulation.network import Weather
 from tests.simulation.provider import Behaviour, RefreshToken, Request, SimulatedProvider
+from tests.simulation.store import SERVICE as STORE
 from tests.simulation.store import SimulatedStore
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
 
+ENOUGH_S = 40.0
+"""A process that runs, and reaches a store, for this long has stored what it holds."""
 OPERATOR = "op"
 """Names of replicas begin so; everybody else is a person or the consent application."""
 
@@ -46,11 +50,13 @@ class Referee:
         clusters: list[SimulatedCluster],
         processes: list[Process],
         rules: RefreshRules,
+        weather: Weather,
         *,
         sole_writer: bool,
         forgiving: bool,
     ) -> None:
         self.loop, self.store, self.provider, self.rules = loop, store, provider, rules
+        self.weather = weather
         self.processes = {process.name: process for process in processes}
         self.sole_writer, self.forgiving = sole_writer, forgiving
         self.violations: list[str] = []
@@ -115,6 +121,15 @@ class Referee:
             return "(c) result only in another cluster, cut off from the store" if patient else None
         return self._lost(first, again, patient=patient)
 
+    def _unstorable(self, request: Request, start: float, end: float) -> str | None:
+        """Why a process that held new tokens for so long had not stored them."""
+        if self.processes[request.process].ran(start, end) < ENOUGH_S:
+            return "(a) stopped between the fence and a stored result"
+        services = (STORE, f"api {request.cluster}")
+        if all(self.weather.reachable(request.cluster, service, start, end) < ENOUGH_S for service in services):
+            return "(c) result in nobody's reach: no store took it"
+        return None
+
     def _stopped_before_send(self, request: Request) -> bool:
         return request.sent - request.fenced > self.rules.request_deadline_s
 
@@ -124,7 +139,7 @@ class Referee:
         if owner.life != first.life or not owner.alive:
             return "response lost: crash before it was durable"
         if first.delivered is not None and first.delivered <= again.sent:
-            return "(c) result in nobody's reach: no store took it" if patient else None
+            return self._unstorable(first, first.delivered, again.sent) if patient else None
         if first.processed is not None and first.processed - first.claimed > self.rules.ttl_s and patient:
             return "(b) processed after the claim had run out"
         if patient and first.given_up is None and first.delivered is None:

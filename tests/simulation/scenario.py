@@ -70,6 +70,7 @@ class World:
             self.clusters,
             self.processes,
             self.rules,
+            self.network.weather,
             sole_writer=any(habits.sole_writer for habits in self.habits.values()),
             forgiving=any(habits.traits.forgiving for habits in self.habits.values()),
         )
@@ -78,7 +79,7 @@ class World:
             (0.5, "killed", self._kill),
             (0.7, "stopped", self._stop),
             (0.85, "cut off", lambda process: self._cut(process.cluster)),
-            (1.0, "stale", self._stick),
+            (1.0, "others stale", self._stick_others),
         ]
         self.blocked = ""
         self.notes = 0
@@ -222,6 +223,7 @@ class World:
         until = self.loop.now + draw.choice([20.0, 100.0, 600.0, 1500.0])
         for service in services:
             self.network.weather.cut_off[cluster, service] = until
+            self.network.weather.cuts.append((cluster, service, self.loop.now, until))
         self._tell(f"{cluster} is cut off from {', '.join(services)} until {until:.0f}")
 
     def _strike(self, process: Process, step: str) -> None:
@@ -230,6 +232,11 @@ class World:
         name, action = next((name, action) for share, name, action in self._strikes if fate < share)
         self.strikes[f"{name} before {step}"] += 1
         self.loop.after(0.0, lambda: action(process))
+
+    def _stick_others(self, process: Process) -> None:
+        for other in self.processes:
+            if other is not process and self.random.random() < 0.7:
+                self._stick(other)
 
     def _stick(self, process: Process) -> None:
         """The process reads from a copy of the store that no longer follows."""

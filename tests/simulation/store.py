@@ -113,12 +113,13 @@ class SimulatedStore:
 
 
 class StoreClient:
-    """The `SecretStore` of one process."""
+    """The `SecretStore` of one process. It sees what it wrote itself, however stale its other reads are."""
 
     region = "eu-west-1"
 
     def __init__(self, store: SimulatedStore, network: Network, process: Process) -> None:
         self._store, self._network, self._process = store, network, process
+        self._written: set[str] = set()
 
     def _as_of(self) -> float:
         weather, now = self._network.weather, self._store.loop.now
@@ -133,7 +134,7 @@ class StoreClient:
 
     async def get(self, name: str, *, version_id: str | None = None, label: str | None = CURRENT) -> SecretVersion:
         def execute() -> SecretVersion:
-            time = self._as_of()
+            time = self._store.loop.now if version_id in self._written else self._as_of()
             labels = self._store.labels_at(time)
             version = version_id or labels[str(label)]
             if version_id and label and labels.get(label) != version_id:
@@ -165,6 +166,7 @@ class StoreClient:
 
     async def put(self, name: str, value: SecretValue, *, version_id: str, labels: Sequence[str] = (CURRENT,)) -> None:
         actor, text = self._process.name, value.reveal()
+        self._written.add(version_id)
         await self._network.call(
             self._process, SERVICE, lambda: self._store.put(actor, text, version_id, labels), writes=True
         )
