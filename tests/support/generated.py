@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from tests.support.chartfiles import settings_table
 from tests.support.crd import ROOT
-from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.observability.metrics import Metrics
 from tolstoy_operator.settings import Settings
 
@@ -111,16 +110,12 @@ def _value(path: str | None) -> str:
 
 
 def _series() -> list[tuple[str, str, set[str], str]]:
-    found = Metrics(version="0", per_credential=True)
-    found.observe_sync(Reason.SYNCED, 0)
-    found.observe_upstream_call("operation", "outcome", 0)
-    found.observe_refresh("tool", "outcome")
-    found.observe_kube_request("verb", "resource", 200)
-    found.sweep_succeeded("kind", 0)
-    found.observe_credential("namespace", "name", ready=True, expires_at=0)
+    registry = Metrics(version="0", per_credential=True).registry
     labels: defaultdict[str, set[str]] = defaultdict(set)
+    for collector, names in registry._collector_to_names.items():  # a series without a sample shows no labels
+        labels |= {name: set(getattr(collector, "_labelnames", ())) for name in names}
     rows = []
-    for family in found.registry.collect():
+    for family in registry.collect():
         if not family.name.startswith("tolstoy_"):
             continue
         for sample in family.samples:
