@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from tolstoy_operator.api.names import FORCE_SYNC
+from tolstoy_operator.api.reasons import GRANT_REASONS
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned
@@ -16,6 +18,10 @@ from tolstoy_operator.kube.client import Object
 
 PAUSE: Final = 0.5
 """Seconds between two looks at the object."""
+SETTLE: Final = 5.0
+"""Seconds for which a grant in trouble is watched after the sync: the refresh that it asks for ends a moment later."""
+
+_GRANT_REASONS = frozenset(reason.value for reason in GRANT_REASONS)
 
 
 class Credentials(Protocol):
@@ -82,7 +88,7 @@ class Outcome:
             rows.append(("who acts", item.explanation.who_acts or "-"))
             rows.append(("next try", item.explanation.next_try or "-"))
         if self.token_refreshed is not None:
-            done = "refreshed" if self.token_refreshed else "the one from before"
+            done = "refreshed" if self.token_refreshed else "needed no refresh" if item.fine else "not refreshed"
             rows.append(("token", f"{done}; ends {both(item.expires_at, now)}"))
         yield f"{item.namespace}/{item.name}: the operator has looked at it"
         yield from (f"  {line}" for line in aligned(rows))
@@ -100,18 +106,27 @@ async def refresh(
     if not wait:
         return Outcome(before, None)
     deadline = clocks.elapsed() + timeout
-    while True:
-        if asked.uid != before.uid or asked.force_sync is None:
-            raise CliError(
-                f"somebody has replaced {namespace}/{name}, or removed the annotation, before the operator saw it",
-                "try again",
-            )
-        if asked.status.last_handled_force_sync == asked.force_sync:
-            return Outcome(before, asked)
+    while not _handled(asked, before):
         if clocks.elapsed() >= deadline:
             raise _silent(namespace, name, timeout)
         await clocks.sleep(PAUSE)
         asked = view(await cluster.credential(namespace, name))
+    settled = clocks.elapsed() + SETTLE
+    while asked.reason in _GRANT_REASONS and clocks.elapsed() < min(settled, deadline):
+        await clocks.sleep(PAUSE)
+        asked = view(await cluster.credential(namespace, name))
+    return Outcome(before, asked)
+
+
+def _handled(asked: CredentialView, before: CredentialView) -> bool:
+    if asked.uid != before.uid or asked.force_sync is None:
+        raise CliError(
+            f"somebody has replaced {before.namespace}/{before.name}, or removed the annotation {FORCE_SYNC}, before "
+            "the operator has seen it",
+            "try again",
+        )
+    # Whatever stands there is our mark or a later one, so whoever handled it has handled ours.
+    return asked.status.last_handled_force_sync == asked.force_sync
 
 
 def _silent(namespace: str, name: str, timeout: float) -> CliError:

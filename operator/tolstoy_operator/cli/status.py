@@ -49,7 +49,7 @@ def as_table(credentials: Sequence[CredentialView], now: datetime) -> list[str]:
                 item.reason,
                 item.state,
                 both(item.expires_at, now),
-                "" if item.fine else item.explanation.who_acts,
+                item.to_do,
             )
             for item in in_order(credentials)
         ],
@@ -75,8 +75,8 @@ def _leaf(item: CredentialView, now: datetime, indent: str, *, last: bool, all_n
         more = f"{indent}{'   ' if last else '│  '}   "
         if not item.observed and item.status.observed_generation is not None:
             yield (f"{more}the spec has changed since; the operator has not looked at it yet",)
-        if item.explanation.who_acts:
-            yield (f"{more}who acts: {item.explanation.who_acts}",)
+        if item.to_do:
+            yield (f"{more}who acts: {item.to_do}",)
 
 
 def _readiness(item: CredentialView) -> str:

@@ -62,6 +62,11 @@ class CredentialView:
         return self.ready is ConditionStatus.TRUE and self.reason == Reason.SYNCED and self.observed
 
     @property
+    def to_do(self) -> str:
+        """Who acts, or what to do; empty when nothing is the matter."""
+        return "" if self.reason == Reason.SYNCED else self.explanation.who_acts
+
+    @property
     def state(self) -> str:
         """The grant's state; empty when there is no grant."""
         grant = self.status.grant

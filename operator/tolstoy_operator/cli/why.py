@@ -14,7 +14,7 @@ from tolstoy_operator.cli.consumers import Mode, Reader, Use, readers
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned, table
 from tolstoy_operator.cli.text import both, clean, moment, relative, stamp
-from tolstoy_operator.cli.view import JSON_VERSION, CredentialView
+from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, explain
 
 _MOST_EVENTS: Final = 10
 _MOST_NAMES: Final = 5
@@ -127,10 +127,16 @@ class Report:
 
     def _conditions(self) -> list[str]:
         rows: list[Row] = [
-            (item.type, item.status, item.reason, _since(item.last_transition_time, self.now), item.message)
+            (
+                item.type,
+                item.status,
+                item.reason,
+                _since(item.last_transition_time, self.now),
+                explain(item.reason, item.message).cause,
+            )
             for item in self.credential.status.conditions
         ]
-        return table(("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), rows) if rows else []
+        return table(("TYPE", "STATUS", "REASON", "SINCE", "CAUSE"), rows) if rows else []
 
     def _token(self) -> Iterator[Row]:
         grant = self.credential.status.grant

@@ -1,8 +1,9 @@
 """The cluster of a person: their kubeconfig, as kubectl reads it.
 
-The library does the authentication, with two corrections. Of several files in `KUBECONFIG` the first that names a
-current context wins, as with kubectl (the library takes the last, and would ask another cluster). And what is wrong
-with a file is told by place, because the texts of the parser repeat lines of the file, which holds tokens.
+The library does the authentication, with three corrections. Of several files in `KUBECONFIG` the first that names a
+current context wins, as with kubectl (the library takes the last, and would ask another cluster). A
+login program that fails is an error (the library goes on as nobody). And what is wrong with a file is told by place,
+because the texts of the parser repeat lines of the file, which holds tokens.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ async def load_user_cluster(kubeconfig: str | None = None, context: str | None =
     chosen = context or next((item["current-context"] for item in contents.values() if item.get("current-context")), "")
     if not chosen:
         raise KubeconfigError(f"current-context is not set in {given}")
-    entry = _named(contents, "contexts", chosen)
+    entry = _named(contents, "contexts", chosen, "context")
     if entry is None:
         raise KubeconfigError(f"context {chosen!r} is not in {given}")
     configuration = Configuration()
@@ -55,6 +56,9 @@ async def load_user_cluster(kubeconfig: str | None = None, context: str | None =
         raise KubeconfigError(f"context {chosen!r} of {given} cannot be used: {error}") from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:  # shapes that the library expects
         raise KubeconfigError(f"context {chosen!r} of {given} cannot be used ({type(error).__name__})") from None
+    user = _named(contents, "users", str(entry.get("user")), "user") or {}
+    if "exec" in user and not configuration.api_key and not configuration.cert_file:
+        raise KubeconfigError(f"the login program that context {chosen!r} of {given} names gave no credentials")
     return UserCluster(configuration, chosen, str(entry.get("namespace") or _DEFAULT_NAMESPACE))
 
 
@@ -77,9 +81,9 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _named(contents: dict[Path, dict[str, Any]], section: str, name: str) -> dict[str, Any] | None:
+def _named(contents: dict[Path, dict[str, Any]], section: str, name: str, member: str) -> dict[str, Any] | None:
     for content in contents.values():
         for item in content.get(section) or ():
             if isinstance(item, dict) and item.get("name") == name:
-                return dict(item.get("context") or {})
+                return dict(item.get(member) or {})
     return None
