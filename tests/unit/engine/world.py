@@ -171,7 +171,13 @@ class World:
 
     async def settle(self, *, rounds: int = 30) -> None:
         """Events and reconciliations until nothing follows from anything any more."""
-        keys: Iterable[Key] = self.deliver()
+        await self._work_on(self.deliver(), rounds)
+
+    async def look_at_all(self, *, rounds: int = 30) -> None:
+        """What retries with growing pauses come to."""
+        await self._work_on([item.key for item in self.inventory.credentials()], rounds)
+
+    async def _work_on(self, keys: Iterable[Key], rounds: int) -> None:
         for _ in range(rounds):
             again = set()
             for key in sorted(keys):
@@ -183,12 +189,6 @@ class World:
             if not keys:
                 return
         raise AssertionError(f"it does not settle: {sorted(keys)}")
-
-    async def look_at_all(self) -> None:
-        """What retries with growing pauses come to."""
-        for key in sorted(item.key for item in self.inventory.credentials()):
-            await self.reconciler.reconcile(key, 0)
-        await self.settle()
 
     # What is there.
 
