@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import docs, specs
 from tests.support.crd import ROOT
 from tolstoy_operator.api import names
 
@@ -71,6 +72,12 @@ def test_modules_that_are_run_exist(page: Path) -> None:
     for module in re.findall(r"python -m ((?:dev|tests|bench)[\w.]*)", text(page)):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@each_page
+def test_examples_are_legal(page: Path) -> None:
+    for example in docs.credentials(f"../{page.relative_to(ROOT)}"):
+        assert specs.problems(example["spec"]) == set()
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
