@@ -148,3 +148,15 @@ def test_details_are_of_one_namespace_or_of_all(bench: Bench) -> None:
         }.items()
     )
     assert bench.health.detail("lab")[0]["ready"] == "Unknown"
+
+
+def test_figures_for_metrics(bench: Bench) -> None:
+    bench.inventory.observe_credential(credential_object())
+    bench.queue.add(KEY, Priority.CHANGE)
+    bench.clock.now += 7
+    assert bench.health.credentials_by_reason() == {"Pending": 1}
+    assert bench.health.queue_depth() == 1
+    assert bench.health.oldest_overdue_seconds() == 7
+    assert bench.health.is_leader()
+    totals = bench.health.cache_totals()
+    assert (totals.hits, totals.misses, totals.stale) == (3, 5, 8)

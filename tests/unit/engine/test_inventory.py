@@ -149,3 +149,93 @@ def test_the_same_holds_for_secrets_and_namespaces(inventory: Inventory) -> None
 def test_no_value_is_kept(inventory: Inventory) -> None:
     inventory.observe_secret(secret_object(data={"accessToken": "canary-value"}))
     assert "canary-value" not in repr(inventory.secret(KEY))
+
+
+def test_a_status_write_that_the_watch_has_overtaken_changes_nothing(inventory: Inventory) -> None:
+    inventory.observe_credential(credential_object(version=10))
+    inventory.observe_credential(credential_object(version=12, status={"observedGeneration": 7}))
+    inventory.note_credential(credential_object(version=11, status={"observedGeneration": 1}))
+    known = inventory.credential(KEY)
+    assert known is not None
+    assert (known.version, known.status.observed_generation) == (12, 7)
+
+
+def test_a_status_write_of_what_is_gone_changes_nothing(inventory: Inventory) -> None:
+    inventory.note_credential(credential_object(version=11))
+    assert inventory.credential(KEY) is None
+
+
+def test_the_spec_is_read_anew_only_with_a_new_generation(inventory: Inventory) -> None:
+    inventory.observe_credential(credential_object(version=10))
+    before = inventory.credential(KEY)
+    inventory.observe_credential(credential_object(version=11, labels={"a": "b"}))
+    after = inventory.credential(KEY)
+    assert before is not None
+    assert after is not None
+    assert after is not before
+    assert after.spec is before.spec
+    inventory.observe_credential(credential_object(version=12, uid="uid-2", spec={"tool": "slack", "orgId": "o"}))
+    successor = inventory.credential(KEY)
+    assert successor is not None
+    assert successor.upstream == "tolstoy/slack/o", "a successor begins with generation 1, too"
+
+
+def test_what_went_does_not_come_back(inventory: Inventory) -> None:
+    inventory.observe_credential(credential_object(version=10))
+    inventory.forget_credential(KEY, "uid-1")
+    assert inventory.observe_credential(credential_object(version=50)) == frozenset()
+    assert inventory.credential(KEY) is None
+    assert inventory.observe_credential(credential_object(uid="uid-2", version=51)) == {KEY}
+
+
+def test_a_secret_that_went_does_not_come_back_and_its_label_can(inventory: Inventory) -> None:
+    inventory.observe_secret(secret_object(version=20))
+    inventory.forget_secret(KEY, "secret-uid-1", 30)
+    inventory.observe_secret(secret_object(version=29))
+    assert inventory.secret(KEY) is None
+    inventory.observe_secret(secret_object(version=30, labels={}))
+    assert inventory.secret(KEY) is not None, "as it is without its label"
+    inventory.observe_secret(secret_object(version=31))
+    assert inventory.secret(KEY) is not None
+
+
+def test_the_end_of_a_state_that_is_over_is_no_end(inventory: Inventory) -> None:
+    inventory.observe_secret(secret_object(version=40))
+    assert inventory.forget_secret(KEY, "secret-uid-1", 30) == frozenset()
+    assert inventory.forget_secret(KEY, "another", 50) == frozenset()
+    assert inventory.secret(KEY) is not None
+    inventory.observe_namespace(namespace_object(version=40))
+    inventory.forget_namespace("shop", 30)
+    assert inventory.namespace("shop") is not None
+    inventory.forget_namespace("never-seen", 30)
+
+
+def test_only_so_many_ends_are_remembered(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tolstoy_operator.engine.inventory.REMEMBERED_ENDS", 2)
+    for number in range(3):
+        inventory.forget_credential(KEY, f"uid-{number}")
+    assert len(inventory._ended) == 2
+    assert inventory.observe_credential(credential_object(uid="uid-2")) == frozenset()
+    assert inventory.observe_credential(credential_object(uid="uid-0")) == {KEY}
+
+
+def test_who_is_behind(inventory: Inventory) -> None:
+    upstream = {"name": "tolstoy/github/org-abc123", "versionId": "v1"}
+    inventory.observe_credential(credential_object(status={"upstream": upstream}))
+    inventory.observe_credential(credential_object("new", uid="2"))
+    assert inventory.behind("tolstoy/github/org-abc123", "v1") == {("shop", "new")}
+    assert inventory.behind("tolstoy/github/org-abc123", "v2") == {KEY, ("shop", "new")}
+    assert inventory.behind("unknown", "v2") == frozenset()
+
+
+def test_nothing_is_left_in_the_indexes_of_what_is_gone(inventory: Inventory) -> None:
+    inventory.observe_credential(credential_object(spec={"tool": "NO"}))
+    inventory.forget_credential(KEY, "uid-1")
+    inventory.observe_credential(credential_object(uid="uid-2"))
+    inventory.observe_secret(secret_object(owner="uid-2"))
+    inventory.forget_secret(KEY, "secret-uid-1", 30)
+    inventory.forget_credential(KEY, "uid-2")
+    assert not any(
+        getattr(inventory, name)
+        for name in ("_by_namespace", "_by_upstream", "_by_target", "_by_uid", "_secrets_by_owner", "_credentials")
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -496,3 +497,17 @@ class TestJanitor:
         world.kube.heal()
         await world.janitor.clean()
         assert world.data("web") == {"theirs": "x"}
+
+    async def test_it_cleans_whenever_it_is_woken_and_survives_a_defect(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await self.orphaned(world)
+        running = asyncio.create_task(world.janitor.run())
+        world.kube.fail("LIST", "toolcredentials", RuntimeError("a defect"), times=1)  # type: ignore[arg-type]
+        world.janitor.wake()
+        while "cleaning failed" not in caplog.text:
+            await asyncio.sleep(0)
+        world.janitor.wake()
+        while world.data("web") != {"theirs": "x"}:
+            await asyncio.sleep(0)
+        running.cancel()

@@ -180,3 +180,12 @@ async def test_as_many_workers_wake_as_there_is_work(queue: WorkQueue) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sorted(worker.result() or ("", "") for worker in workers if worker.done()) == [A, B]
+
+
+async def test_due_times_that_are_replaced_for_ever_take_no_memory(queue: WorkQueue) -> None:
+    for number in range(10_000):
+        queue.schedule(A, 1000 + number)
+    queue.schedule(B, 5)
+    assert len(queue._heap) < 500
+    assert queue.knows(A)
+    assert queue.oldest_overdue() == 0
