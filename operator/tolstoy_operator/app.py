@@ -55,7 +55,6 @@ class Operator:
         parts = self._parts
         self._take_signals()
         await parts.http.start()
-        _log.info("health and metrics are served", extra={"http_port": parts.http.port})
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             if await self._fill(parts.resync):
@@ -177,7 +176,7 @@ async def run(settings: Settings) -> None:
 
 
 async def release_finalizers() -> None:
-    """What the chart's pre-delete hook runs. Raises `KubeError`."""
+    """What the chart's hook runs after an uninstall. Raises `KubeError`."""
     client = KubeClient(await load_configuration())
     try:
         await finalizers.release_finalizers(client)

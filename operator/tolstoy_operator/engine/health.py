@@ -104,7 +104,7 @@ class Health:
         return {
             "leader": self._is_leader(),
             "secrets": {
-                "connected": down is None,
+                "connected": False if down else True if self._upstream.last_success else None,
                 "unavailableSince": down.isoformat() if down else None,
                 "lastAnswer": self._upstream.last_success,
                 "cache": asdict(self._secrets.stats()),

@@ -136,7 +136,7 @@ class HttpServer:
         await runner.setup()
         await web.TCPSite(runner, self._host, self._port).start()
         self._runner = runner
-        _log.info("health and metrics on port %d", self.port)
+        _log.info("health and metrics are served", extra={"http_port": self.port})
 
     async def stop(self) -> None:
         """Close the port and end the requests underway, within two seconds."""
