@@ -12,7 +12,7 @@ from tolstoy_operator.api.reasons import GRANT_REASONS
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned
-from tolstoy_operator.cli.text import both
+from tolstoy_operator.cli.text import lifetime
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
 from tolstoy_operator.kube.client import Object
 
@@ -89,7 +89,7 @@ class Outcome:
             rows.append(("next try", item.explanation.next_try or "-"))
         if self.token_refreshed is not None:
             done = "refreshed" if self.token_refreshed else "needed no refresh" if item.fine else "not refreshed"
-            rows.append(("token", f"{done}; ends {both(item.expires_at, now)}"))
+            rows.append(("token", "; ".join(filter(None, (done, lifetime(item.expires_at, now))))))
         yield f"{item.namespace}/{item.name}: the operator has looked at it"
         yield from (f"  {line}" for line in aligned(rows))
 

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from tolstoy_operator.api.v1 import ConditionStatus
 from tolstoy_operator.cli.table import Cell, Row, aligned, table
-from tolstoy_operator.cli.text import both, clean
+from tolstoy_operator.cli.text import both, clean, lifetime
 from tolstoy_operator.cli.view import CredentialView
 
 _BY_NAME = "(by secret name)"
@@ -84,10 +84,7 @@ def _readiness(item: CredentialView) -> str:
 
 
 def _ending(item: CredentialView, now: datetime) -> str:
-    ends = item.expires_at
-    if ends is None:
-        return ""
-    return f"token {'ends' if ends > now else 'ended'} {both(ends, now)}"
+    return f"token {lifetime(item.expires_at, now)}" if item.expires_at else ""
 
 
 def _aligned_leaves(rows: Sequence[Row]) -> list[str]:

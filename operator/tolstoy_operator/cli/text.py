@@ -60,6 +60,11 @@ def both(at: datetime | None, now: datetime) -> str:
     return "-" if at is None else f"{relative(at, now)} ({stamp(at)})"
 
 
+def lifetime(at: datetime | None, now: datetime) -> str:
+    """`ends in 55m (…)` or `ended 5m ago (…)`; empty when nobody knows."""
+    return "" if at is None else f"{'ends' if at > now else 'ended'} {both(at, now)}"
+
+
 def parse_span(text: str) -> timedelta | None:
     """The inverse: `1h`, `1h30m`, `90s`, `7d`; None when it is not of that form, or nothing, or beyond all times."""
     match = _DURATION.fullmatch(text)

@@ -1,9 +1,9 @@
 """The cluster of a person: their kubeconfig, as kubectl reads it.
 
 The library does the authentication, with three corrections. Of several files in `KUBECONFIG` the first that names a
-current context wins, as with kubectl (the library takes the last, and would ask another cluster). A
-login program that fails is an error (the library goes on as nobody). And what is wrong with a file is told by place,
-because the texts of the parser repeat lines of the file, which holds tokens.
+current context wins, as with kubectl (the library takes the last, and would ask another cluster). A login program that
+fails is an error (the library goes on as nobody). And what is wrong with a file is told by place, because the texts of
+the parser repeat lines of the file, which holds tokens.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def seen(*args: Any, **fields: Any) -> CredentialView:
     return view(credential(*args, **fields))
 
 
-def active(ends: timedelta = timedelta(hours=1), **members: str) -> dict[str, str]:
+def active(ends: timedelta = timedelta(hours=1), **members: Any) -> dict[str, Any]:
     """A grant that is refreshed ten minutes before its end."""
     return {
         "state": "Active",

@@ -1,0 +1,218 @@
+"""Options, exit codes and what goes where, with a cluster that is given."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import tolstoy_operator.cli
+from tests.support import docs
+from tests.unit.cli.objects import credential
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.cli import commands
+from tolstoy_operator.cli.cluster import Surroundings
+from tolstoy_operator.cli.errors import CliError
+
+PAGE = "cli.md"
+ENDED = {"state": "Expiring", "expiresAt": "2026-01-01T00:00:00Z"}
+
+
+class FakeCluster:
+    """Credentials that are given; it records the namespaces that were asked for."""
+
+    namespace = "from-context"
+
+    def __init__(self, *credentials: dict[str, Any]) -> None:
+        self.items = credentials
+        self.asked: list[str | None] = []
+
+    async def credentials(self, namespace: str | None) -> list[dict[str, Any]]:
+        self.asked.append(namespace)
+        return list(self.items)
+
+    async def credential(self, namespace: str, name: str) -> dict[str, Any]:
+        self.asked.append(namespace)
+        return self.items[0]
+
+    async def ask_for_sync(self, namespace: str, name: str, mark: str) -> dict[str, Any]:
+        handled = {**self.items[0]["status"], "lastHandledForceSync": mark}
+        metadata = {**self.items[0]["metadata"], "annotations": {"tolstoy.dev/force-sync": mark}}
+        return {**self.items[0], "metadata": metadata, "status": handled}
+
+    async def surroundings(self, namespace: str, uid: str, secret: str | None) -> Surroundings:
+        event = {"type": "Normal", "reason": "Synced", "message": "m", "metadata": {}}
+        spec = {"containers": [{"name": "web", "envFrom": [{"secretRef": {"name": secret}}]}]}
+        return Surroundings(templates={("Deployment", "web"): spec}, events=[event])
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    fake = FakeCluster(credential(grant=ENDED))
+
+    @asynccontextmanager
+    async def opened(kubeconfig: str | None, context: str | None) -> AsyncIterator[FakeCluster]:
+        if context == "wrong":
+            raise CliError("context 'wrong' is not there", "choose another")
+        yield fake
+
+    monkeypatch.setattr(commands, "open_cluster", opened)
+    return fake
+
+
+def run(*args: str, **options: Any) -> Result:
+    return CliRunner().invoke(commands.tolstoy, args, prog_name="kubectl tolstoy", **options)
+
+
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        ([], "from-context"),
+        (["-n", "shop"], "shop"),
+        (["--namespace=shop"], "shop"),
+        (["-A"], None),
+        (["-A", "-n", "shop"], None),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "expiring"])
+def test_the_namespace_is_chosen_as_with_kubectl(
+    cluster: FakeCluster, command: str, args: list[str], asked: str | None
+) -> None:
+    assert run(command, *args).exit_code == 0
+    assert cluster.asked == [asked]
+
+
+@pytest.mark.parametrize("command", ["status", "why", "refresh"])
+def test_one_credential_is_in_one_namespace(cluster: FakeCluster, command: str) -> None:
+    run(command, "github", "-n", "shop")
+    assert cluster.asked[0] == "shop"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["status", "github", "-A"],
+        ["status", "-o", "yaml"],
+        ["expiring", "--within", "soon"],
+        ["expiring", "--within", "0s"],
+        ["expiring", "github"],
+        ["why"],
+        ["refresh"],
+        ["refresh", "github", "--timeout", "-1s"],
+        ["revoke", "github"],
+    ],
+)
+def test_wrong_usage_ends_with_2(cluster: FakeCluster, args: list[str]) -> None:
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert result.stdout == ""
+    assert cluster.asked == []
+
+
+def test_an_error_names_cause_and_next_step_and_ends_with_1(cluster: FakeCluster) -> None:
+    result = run("status", "--context", "wrong")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: context 'wrong' is not there\nnext: choose another\n"
+
+
+@pytest.mark.parametrize(("args", "code"), [([], 0), (["--exit-code"], 1)])
+def test_expiring_ends_with_1_only_on_request(cluster: FakeCluster, args: list[str], code: int) -> None:
+    assert run("expiring", *args).exit_code == code
+    cluster.items = (credential(grant={**ENDED, "expiresAt": "9999-01-01T00:00:00Z"}),)
+    assert run("expiring", *args).exit_code == 0
+
+
+def test_nothing_found_is_said_beside_the_output(cluster: FakeCluster) -> None:
+    cluster.items = ()
+    for command in ("status", "expiring"):
+        assert run(command).stderr == "No ToolCredentials found in from-context namespace.\n"
+        assert run(command, "-A").stderr == "No ToolCredentials found.\n"
+        assert run(command).stdout == ""
+        assert json.loads(run(command, "-o", "json").stdout)["items"] == []
+    assert run("status", "-o", "table").stdout == ""
+
+
+@pytest.mark.parametrize(("reason", "code"), [(Reason.SYNCED, 0), (Reason.ACCESS_DENIED, 1)])
+def test_refresh_ends_with_1_when_it_is_not_fine(cluster: FakeCluster, reason: Reason, code: int) -> None:
+    cluster.items = (credential("github", reason),)
+    assert run("refresh", "github").exit_code == code
+    assert run("refresh", "github", "--no-wait").exit_code == 0
+
+
+def test_colours_are_for_terminals_that_want_them(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" not in run("status").stdout
+    assert "\x1b[" in run("status", color=True).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in run("status", color=True).stdout
+
+
+def test_output_that_others_wrote_is_escaped_in_json(cluster: FakeCluster) -> None:
+    cluster.items = (credential("github", Reason.SYNCED, cause="\x1b[2J\x9b"),)
+    assert run("status", "-o", "json").stdout.replace("\n", "").isprintable()
+
+
+def flat(prefix: str, value: Any) -> set[str]:
+    """The paths of a JSON value, as the page writes them."""
+    if isinstance(value, list):
+        return {prefix} | flat(f"{prefix}[]", value[0]) if value and isinstance(value[0], dict) else {prefix}
+    if isinstance(value, dict):
+        inner = set().union(*(flat(f"{prefix}.{key}".lstrip("."), item) for key, item in value.items()))
+        return inner | ({prefix} if prefix and not prefix.endswith("[]") else set())
+    return {prefix}
+
+
+@pytest.mark.parametrize(
+    ("args", "column", "inside"),
+    [
+        (["status"], "member of `items[]`", "items"),
+        (["why", "github"], "member of `Explanation`", ""),
+        (["refresh", "github"], "member of `Refresh`", ""),
+    ],
+)
+def test_the_json_is_as_the_page_says(cluster: FakeCluster, args: list[str], column: str, inside: str) -> None:
+    error = {"code": "RefreshFailing", "message": "m", "time": "2026-01-01T00:00:00Z"}
+    upstream = {"name": "n", "arn": "a", "versionId": "v", "region": "r"}
+    cluster.items = (credential(grant={**ENDED, "lastError": error}, status={"upstream": upstream}),)
+    answer = json.loads(run(*args, "-o", "json").stdout)
+    assert answer["apiVersion"] == "cli.tolstoy.dev/v1"
+    subject = answer[inside][0] if inside else {key: part for key, part in answer.items() if key != "credential"}
+    listed = {row[0].strip("`") for row in docs.table(PAGE, column)}
+    assert flat("", subject) == listed
+
+
+def test_every_option_is_on_the_page() -> None:
+    page = docs.text(PAGE)
+    for name, command in commands.tolstoy.commands.items():
+        assert f"kubectl tolstoy {name}" in page
+        for option in command.params:
+            for flag in option.opts if option.param_type_name == "option" else ():
+                assert f"`{flag}" in page or f" {flag}" in page, flag
+
+
+def test_an_unexpected_error_shows_no_traceback_and_no_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("a value that was read")
+
+    monkeypatch.setattr(commands, "tolstoy", broken)
+    with pytest.raises(SystemExit) as ended:
+        tolstoy_operator.cli.main()
+    assert ended.value.code == 1
+    shown = capsys.readouterr().err
+    assert "unexpected RuntimeError in broken" in shown
+    assert "a value that was read" not in shown
+
+
+def test_the_views_are_quick_to_load_and_need_no_cloud() -> None:
+    code = "import sys, tolstoy_operator.cli.commands as c; print(*{m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"boto3", "botocore", "kopf", "httpx"} & set(done.stdout.split())
