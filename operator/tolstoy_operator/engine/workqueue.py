@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
+from itertools import chain, islice, zip_longest
 
 from tolstoy_operator.engine.inventory import Key
 
@@ -81,6 +82,11 @@ class WorkQueue:
         queued = self._queued.pop(key, None)
         if queued is not None:
             self._lanes[queued[0]].remove(key)
+
+    def upcoming(self, limit: int) -> Iterator[Key]:
+        """Keys that `get` is about to give out, about in that order, and no more than `limit`."""
+        lanes = (lane.upcoming(limit) for lane in self._lanes.values())
+        return islice(chain.from_iterable(lanes), limit)
 
     async def get(self) -> Key | None:
         """The next key; waits for one. Call `done` with it afterwards. None once the queue is closed."""
@@ -188,3 +194,7 @@ class _Lane:
                 return key
             self._gone.discard(key)
         return None
+
+    def upcoming(self, namespaces: int) -> Iterator[Key]:
+        turns = zip_longest(*islice(self._queues.values(), namespaces))
+        return (key for turn in turns for key in turn if key is not None and key not in self._gone)

@@ -38,6 +38,7 @@ _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", 
 # kopf attaches its settings to every record about an object.
 _NOT_FIELDS = _STANDARD_ATTRIBUTES | {"settings", "k8s_skip", "k8s_ref"}
 _OUTPUT_FIELDS = frozenset({"ts", "level", "logger", "msg", "exc"})
+_LEFT_OUT = _NOT_FIELDS | _OUTPUT_FIELDS
 _REFERENCE_FIELDS = ("namespace", "name", "uid", "kind")
 _MAX_FIELDS = 32
 _MAX_FRAMES = 20
@@ -138,7 +139,7 @@ def _argument(value: object) -> object:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     reference = getattr(record, "k8s_ref", None)
-    fields = {key: value for key, value in vars(record).items() if key not in _NOT_FIELDS | _OUTPUT_FIELDS}
+    fields = {key: value for key, value in vars(record).items() if key not in _LEFT_OUT}
     if isinstance(reference, Mapping):
         fields |= {key: reference[key] for key in _REFERENCE_FIELDS if reference.get(key)}
     return {_clean(key, FIELD_LIMIT): _value(key, fields[key]) for key in list(fields)[:_MAX_FIELDS]}

@@ -2,14 +2,16 @@
 
 A read waits a few milliseconds for company, and while another one is under way it waits for that to come back, so
 that batches fill up when there is much to read. Alone it goes as a single read, which has by far the larger quota; in
-company it goes as a batch. Whoever asks for a secret whose read is under way joins that read.
+company it goes as a batch, whose free seats go to those who are about to ask. Whoever asks for a secret whose read is
+under way joins that read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from tolstoy_operator.domain.errors import StoreError, StoreUnavailable
@@ -41,18 +43,23 @@ class Flight:
 
 
 class Coalescer:
-    """Reads through `store`. `settle` turns the store's answer into what all askers of a flight get, once a flight."""
+    """Reads through `store`. `settle` turns the store's answer into what all askers of a flight get, once a flight.
+
+    `upcoming`: what is about to be asked for, and by whom. `clock`: monotonic seconds; `window`: seconds.
+    """
 
     def __init__(
         self,
         store: SecretStore,
         *,
         settle: Callable[[Flight, Answer], Settled],
+        upcoming: Callable[[], Iterator[tuple[str, Actor]]],
         clock: Callable[[], float],
         window: float = WINDOW_S,
     ) -> None:
         self._store = store
         self._settle = settle
+        self._upcoming = upcoming
         self._clock = clock
         self._window = window
         self._flights: dict[str, Flight] = {}
@@ -84,7 +91,7 @@ class Coalescer:
 
     def _board(self, name: str) -> Flight:
         loop = asyncio.get_running_loop()
-        flight = self._flights[name] = Flight(name, loop.create_future())
+        flight = self._book(name)
         if not self._boarding:
             wait = max(self._window, BUSY_WINDOW_S) if self._tasks else self._window
             self._departure = loop.call_later(wait, self._depart)
@@ -93,14 +100,25 @@ class Coalescer:
             self._depart()
         return flight
 
+    def _book(self, name: str) -> Flight:
+        flight = self._flights[name] = Flight(name, asyncio.get_running_loop().create_future())
+        return flight
+
     def _depart(self) -> None:
         if self._departure is not None:
             self._departure.cancel()
         if self._boarding:
-            flights, self._boarding = self._boarding, []
+            flights, self._boarding = [*self._boarding, *self._fill(BATCH_SIZE - len(self._boarding))], []
             task = asyncio.get_running_loop().create_task(self._fly(flights))
             self._tasks.add(task)
             task.add_done_callback(self._land)
+
+    def _fill(self, seats: int) -> Iterator[Flight]:
+        wanted = ((name, actor) for name, actor in self._upcoming() if name not in self._flights)
+        for name, actor in islice(wanted, seats):
+            flight = self._book(name)
+            flight.actors.add(actor)
+            yield flight
 
     def _land(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

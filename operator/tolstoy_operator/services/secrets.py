@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,9 @@ from tolstoy_operator.services.coalesce import WINDOW_S, Answer, Coalescer, Flig
 from tolstoy_operator.stores.base import CURRENT, SecretStore, SecretVersion
 
 MAX_BYTES: Final = 64 * 1024 * 1024
+
+Upcoming = Callable[[], Iterable[tuple[str, Actor]]]
+"""Names that are about to be asked for, each with who will ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,13 @@ class SecretsService:
         self._wall = wall
         self._record = record
         self._cache = VersionCache(ttl=cache_ttl, max_bytes=max_bytes, clock=clock, wall=wall)
-        self._reads = Coalescer(store, settle=self._settle, clock=clock, window=window)
+        self._reads = Coalescer(store, settle=self._settle, upcoming=self._unread, clock=clock, window=window)
+        self._upcoming: Upcoming = lambda: ()
         self._hits = self._read = self._failures = self._stale_served = 0
+
+    def read_ahead(self, upcoming: Upcoming) -> None:
+        """Say who is going to ask for what: it is read along where that costs no further call."""
+        self._upcoming = upcoming
 
     async def get(self, name: str, *, actor: Actor | None = None) -> Fetched:
         """The current version. Raises `StoreError`; a transient one only when there is no value to stand in."""
@@ -209,6 +217,9 @@ class SecretsService:
 
     def _fetched(self, entry: CacheEntry, *, stale: bool = False) -> Fetched:
         return Fetched(entry.version, stale, self._cache.age(entry), entry.read_at, entry.parsed)
+
+    def _unread(self) -> Iterator[tuple[str, Actor]]:
+        return ((name, actor) for name, actor in self._upcoming() if self._cache.fresh(name) is None)
 
     def _settle(self, flight: Flight, answer: Answer) -> Settled:
         """Once a read: keep what it brought, and audit it for each who asked."""

@@ -189,3 +189,15 @@ async def test_due_times_that_are_replaced_for_ever_take_no_memory(queue: WorkQu
     assert len(queue._heap) < 500
     assert queue.knows(A)
     assert queue.oldest_overdue() == 0
+
+
+async def test_it_tells_what_it_is_about_to_give_out(queue: WorkQueue) -> None:
+    queue.add(("other", "x"), Priority.BACKGROUND)
+    for key in (A, B, C, ("ns2", "a")):
+        queue.add(key, Priority.CHANGE)
+    queue.forget(B)
+    expected = [A, ("ns2", "a"), C, ("other", "x")]
+    assert list(queue.upcoming(10)) == expected
+    assert list(queue.upcoming(2)) == expected[:2]
+    assert [await take(queue) for _ in range(4)] == expected
+    assert list(queue.upcoming(10)) == []

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.fakestore import Call
-from tests.unit.services.bench import NAME, Bench
+from tests.unit.services.bench import ACTOR, NAME, Bench
 from tolstoy_operator.domain.errors import (
     AccessDenied,
     SecretNotFound,
@@ -15,7 +15,7 @@ from tolstoy_operator.domain.errors import (
     StoreUnavailable,
     Throttled,
 )
-from tolstoy_operator.observability.audit import Entry
+from tolstoy_operator.observability.audit import Actor, Entry
 from tolstoy_operator.services.secrets import Fetched
 
 
@@ -148,3 +148,54 @@ async def test_when_the_loop_ends_nobody_is_left_waiting(bench: Bench) -> None:
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(asker, 5)
+
+
+async def test_free_seats_of_a_read_go_to_who_asks_next(bench: Bench) -> None:
+    names = [f"tolstoy/github/org-{i}" for i in range(30)]
+    for name in names:
+        bench.store.write(name, name)
+    bench.service.read_ahead(lambda: [(name, Actor("team", name, name)) for name in names])
+    for name in names:
+        await bench.service.get(name)
+    assert [(call.operation, len(call.names)) for call in bench.store.calls] == [("get_many", 20), ("get_many", 10)]
+    assert {entry.secret for entry in bench.audited} == set(names)
+    assert all(entry.actor is not None for entry in bench.audited[1:20])
+
+
+async def test_what_was_read_ahead_and_is_missing_is_asked_for_by_who_needs_it(bench: Bench) -> None:
+    bench.store.write(NAME, "a")
+    bench.service.read_ahead(lambda: [("absent", ACTOR)])
+    await bench.service.get(NAME)
+    with pytest.raises(SecretNotFound):
+        await bench.service.get("absent")
+
+
+async def test_reads_wait_for_one_that_is_under_way_and_fill_up_a_batch(bench: Bench) -> None:
+    names = [f"tolstoy/github/org-{i}" for i in range(4)]
+    for name in names:
+        bench.store.write(name, name)
+    gate = bench.store.hold("get")
+    reads = [asyncio.create_task(bench.service.get(names[0]))]
+    while not bench.store.calls:
+        await asyncio.sleep(0)
+    for name in names[1:]:
+        reads.append(asyncio.create_task(bench.service.get(name)))
+        await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*reads)
+    assert [(call.operation, len(call.names)) for call in bench.store.calls] == [("get", 1), ("get_many", 3)]
+
+
+async def test_a_read_that_hangs_does_not_hold_up_the_next_one_for_long(bench: Bench) -> None:
+    bench.store.write(NAME, "a")
+    bench.store.write("other", "b")
+    gate = bench.store.hold("get")
+    stuck = asyncio.create_task(bench.service.get(NAME))
+    while not bench.store.calls:
+        await asyncio.sleep(0)
+    other = asyncio.create_task(bench.service.get("other"))
+    async with asyncio.timeout(5):
+        while len(bench.store.calls) < 2:
+            await asyncio.sleep(0.01)
+    gate.set()
+    await asyncio.gather(stuck, other)
