@@ -22,7 +22,7 @@ _START_TIMEOUT = 60.0
 
 
 class OperatorProcess:
-    """One replica. Use it as a context manager, or call `start`, then `stop` or `kill`."""
+    """One replica. Use it as a context manager, or call `start`, and `close` in the end."""
 
     def __init__(self, kubeconfig: Path, environment: Mapping[str, str], *, name: str = "operator") -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="tolstoy-operator-")
@@ -39,9 +39,17 @@ class OperatorProcess:
         }
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it at once, and remove what it wrote."""
         self.kill()
         self._directory.cleanup()
 

@@ -15,7 +15,9 @@ class Problem(Exception):
         self.cause = cause
 
 
-_STORE_REASONS: dict[type[errors.StoreError], Reason] = {
+_OTHERWISE = Reason.UPSTREAM_UNAVAILABLE
+
+_STORE_REASONS: dict[type, Reason] = {
     errors.SecretNotFound: Reason.SECRET_NOT_FOUND,
     errors.SecretPendingDeletion: Reason.SECRET_PENDING_DELETION,
     errors.AccessDenied: Reason.ACCESS_DENIED,
@@ -35,5 +37,6 @@ _CAUSES: dict[Reason, str] = {
 
 def from_store(error: errors.StoreError, name: str) -> Problem:
     """The problem that a failed read of the upstream secret `name` is. The store's own text stays out of statuses."""
-    reason = _STORE_REASONS.get(type(error), Reason.UPSTREAM_UNAVAILABLE)
+    # By the narrowest class that has a reason: a store may refine these errors.
+    reason = next((_STORE_REASONS[kind] for kind in type(error).__mro__ if kind in _STORE_REASONS), _OTHERWISE)
     return Problem(reason, _CAUSES[reason].format(name=name))

@@ -41,9 +41,16 @@ def settings() -> dict[str, str]:
 def operator(testbed: Testbed, settings: dict[str, str]) -> Iterator[OperatorProcess]:
     with testbed.operator(**settings) as process:
         yield process
-        assert process.returncode is None, process.tail()
-        assert process.terminate()[0] == 0
-        check_log(process)
+        stop(process)
+
+
+def stop(process: OperatorProcess) -> None:
+    """Stop an operator as Kubernetes does, which frees its Lease, and look through its log."""
+    assert process.returncode is None, process.tail()
+    code, seconds = process.terminate()
+    assert code == 0, process.tail()
+    assert seconds < 10
+    check_log(process)
 
 
 def check_log(process: OperatorProcess) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.testbed import OperatorProcess, Testbed, eventually
+from dev.testbed import Testbed, eventually
 from tests.integration.operator.budget import requests
-from tests.integration.operator.conftest import check_log
+from tests.integration.operator.conftest import stop
 from tests.integration.operator.tenant import Tenant, api_key, oauth, oauth_data, value
 from tests.support.kubeapi import KubeApi
 
@@ -47,11 +47,6 @@ def written(testbed: Testbed, admin: KubeApi, tenant: Tenant) -> Counter[tuple[s
         for request in requests(testbed, admin)
         if request.namespace == tenant.namespace and request.verb not in {"get", "list", "watch"}
     )
-
-
-def stop(operator: OperatorProcess) -> None:
-    assert operator.terminate()[0] == 0
-    check_log(operator)
 
 
 def test_a_start_tells_no_status_twice_and_the_next_writes_nothing(
