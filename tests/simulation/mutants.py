@@ -25,7 +25,7 @@ Make = Callable[[Parts], Refresher]
 
 
 class _WithoutClaim(Spending):
-    async def reserve(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> Grip:
+    async def reserve(self, view: View, attempts: Sequence[Attempt], memory: Memory, *, revokes: bool = False) -> Grip:
         await self._parts.step("claim")
         return self.unreserved(view, attempts, memory)
 

@@ -17,6 +17,7 @@ from tests.simulation.referee import OPERATOR, Referee
 from tests.simulation.replica import FaultPoints, Habits, Replica
 from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
+from tolstoy_operator.domain.refreshids import OWNER_LABEL
 from tolstoy_operator.services.refresh.endings import Ending
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher
@@ -276,6 +277,8 @@ class World:
             self._near_expiry(lambda: self.store.prune(2.5 * self.lifetime))
         if draw.random() < 0.05:
             self._near_expiry(self._break_client)
+        if draw.random() < 0.1:
+            self._near_expiry(self._disown)
 
     def _first_consent(self) -> None:
         refresh, access = self.provider.consent()
@@ -337,6 +340,13 @@ class World:
         if token is not None:
             self._tell(f"the user revokes {token.family.name}")
             self.provider.end(token.family, "user")
+
+    def _disown(self) -> None:
+        """Somebody takes the secret from the cluster that refreshes it."""
+        owner = self.store.labels.get(OWNER_LABEL)
+        if owner is not None:
+            self._tell("console takes off the owner")
+            self.store.move("console", OWNER_LABEL, owner, None)
 
     def _break_client(self) -> None:
         self.provider.broken_until = self.loop.now + 200.0

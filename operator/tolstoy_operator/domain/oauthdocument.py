@@ -53,6 +53,7 @@ class Bookkeeping:
 
     `base`: the version that this document replaced. `of` and `n`: which refresh token was spent for them, by which
     attempt; `under`: how that one was reserved. `scheme`: how attempts on the token in this document are reserved.
+    `owner`: the version that makes a cluster the owner under which these tokens were issued, empty without one.
     `token`, `spent`: fingerprints of the refresh token in this document and of the spent one.
     """
 
@@ -63,6 +64,7 @@ class Bookkeeping:
     scheme: Scheme
     token: str
     spent: str
+    owner: str = ""
 
     @property
     def rotated(self) -> bool:
@@ -79,6 +81,7 @@ class Bookkeeping:
             "scheme": self.scheme.value,
             "token": self.token,
             "spent": self.spent,
+            "owner": self.owner,
         }
 
     @classmethod
@@ -86,7 +89,7 @@ class Bookkeeping:
         """None when it is not ours: a person may have put anything there."""
         if not isinstance(member, dict):
             return None
-        texts = {key: member.get(key) for key in ("base", "of", "token", "spent")}
+        texts = {key: member.get(key) for key in ("base", "of", "token", "spent", "owner")}
         n = member.get("n")
         if not all(isinstance(text, str) for text in texts.values()) or not isinstance(n, int):
             return None

@@ -12,7 +12,7 @@ from typing import Final
 
 from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme, fingerprint
 from tolstoy_operator.domain.refreshids import rebase_id, result_id
-from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate, Record, Seal
+from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate, Record
 
 VERSION_KEPT_S: Final = 86_400.0
 """A version younger than this is never removed by Secrets Manager, so it counts against the limit."""
@@ -156,10 +156,11 @@ def intact(arn: str, document: OAuthDocument) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A refresh token's identity, and how attempts to spend it are reserved."""
+    """A refresh token's identity, and how attempts to spend it are reserved (by whom: `Bookkeeping.owner`)."""
 
     of: str
     scheme: Scheme
+    owner: str = ""
 
 
 def origin(arn: str, version: str, document: OAuthDocument) -> Origin:
@@ -170,7 +171,7 @@ def origin(arn: str, version: str, document: OAuthDocument) -> Origin:
     """
     books = document.bookkeeping
     if books is not None and intact(arn, document):
-        return Origin(result_id(arn, books.of, books.n), books.scheme)
+        return Origin(result_id(arn, books.of, books.n), books.scheme, books.owner)
     return Origin(version, Scheme.CLAIM)
 
 
@@ -179,9 +180,9 @@ def origin_by(arn: str, record: Record, token: str) -> Origin | None:
     match record:
         case OAuthDocument(bookkeeping=Bookkeeping() as books):
             if books.token == token and intact(arn, record):
-                return Origin(result_id(arn, books.of, books.n), books.scheme)
-            return Origin(books.of, books.under) if books.spent == token else None
-        case Claim() | Seal() | Doubt():
+                return Origin(result_id(arn, books.of, books.n), books.scheme, books.owner)
+            return Origin(books.of, books.under, books.owner) if books.spent == token else None
+        case Claim() | Doubt():
             return Origin(record.of, record.scheme) if record.token == token else None
     return None
 
@@ -212,6 +213,8 @@ def fates(attempts: Sequence[Attempt], witnessed: Mapping[str, Fate]) -> dict[in
             known[attempt.n] = Fate.ANSWERED
         elif attempt.nonce in witnessed:
             known[attempt.n] = witnessed[attempt.nonce]
+        elif attempt.claim is not None and attempt.claim.revokes:
+            known[attempt.n] = Fate.NOT_SENT
         else:
             known.setdefault(attempt.n, Fate.IN_DOUBT)
     return known

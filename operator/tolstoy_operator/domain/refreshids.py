@@ -55,9 +55,14 @@ def rebase_id(arn: str, onto: str, of: str, n: int) -> str:
     return _id(arn, onto, "rebase", of, str(n))
 
 
-def owner_id(arn: str, cluster: str) -> str:
-    """The version that stands for "this cluster refreshes this secret"."""
-    return _id(arn, cluster, "owner")
+def tombstone_id(arn: str, base: str) -> str:
+    """What follows version `base` when its tokens have been revoked."""
+    return _id(arn, base, "tombstone")
+
+
+def owner_id(arn: str, cluster: str, of: str) -> str:
+    """The version that stands for "this cluster refreshes this secret, from the refresh token `of` on"."""
+    return _id(arn, cluster, "owner", of)
 
 
 def _id(*parts: str) -> str:

@@ -50,6 +50,7 @@ class Claim:
     nonce: str
     started_at: float
     fates: Mapping[int, Fate] = field(default_factory=dict)
+    revokes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,6 @@ class Seal:
     of: str
     n: int
     token: str
-    scheme: Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,15 @@ class Doubt:
     raw: SecretValue
 
 
-Record = Claim | Seal | Doubt | OAuthDocument
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """One cluster alone refreshes, beginning with the refresh token `of`."""
+
+    cluster: str
+    of: str
+
+
+Record = Claim | Seal | Doubt | Ownership | OAuthDocument
 
 
 def encode(record: Record) -> SecretValue:
@@ -93,9 +101,12 @@ def encode(record: Record) -> SecretValue:
                 "nonce": record.nonce,
                 "startedAt": record.started_at,
                 "fates": {str(n): fate.value for n, fate in sorted(record.fates.items())},
+                **({"revokes": True} if record.revokes else {}),
             }
+        case Ownership():
+            member = {"kind": "owner", "cluster": record.cluster, "of": record.of}
         case Seal():
-            member = _head("seal", record)
+            member = {"kind": "seal", "of": record.of, "n": record.n, "token": record.token}
         case Doubt():
             member = {**_head("doubt", record), "cause": record.cause, "raw": record.raw.reveal()}
     return SecretValue(json.dumps({MEMBER: member}, separators=(",", ":")))
@@ -113,7 +124,7 @@ def decode(value: SecretValue | None) -> Record:
         raise MalformedDocument("a record of the refresh protocol cannot be read") from None
 
 
-def _head(kind: str, record: Claim | Seal | Doubt) -> dict[str, Any]:
+def _head(kind: str, record: Claim | Doubt) -> dict[str, Any]:
     return {
         "kind": kind,
         "of": record.of,
@@ -135,18 +146,28 @@ def _claim(member: dict[str, Any]) -> Claim:
         nonce=member["nonce"],
         started_at=member["startedAt"],
         fates={int(n): Fate(fate) for n, fate in member["fates"].items()},
+        revokes=member.get("revokes") is True,
     )
 
 
 def _seal(member: dict[str, Any]) -> Seal:
-    return Seal(**_read_head(member))
+    return Seal(of=member["of"], n=member["n"], token=member["token"])
+
+
+def _ownership(member: dict[str, Any]) -> Ownership:
+    return Ownership(cluster=member["cluster"], of=member["of"])
 
 
 def _doubt(member: dict[str, Any]) -> Doubt:
     return Doubt(**_read_head(member), cause=member["cause"], raw=SecretValue(member["raw"]))
 
 
-_RECORDS: dict[str, Callable[[dict[str, Any]], Record]] = {"claim": _claim, "seal": _seal, "doubt": _doubt}
+_RECORDS: dict[str, Callable[[dict[str, Any]], Record]] = {
+    "claim": _claim,
+    "seal": _seal,
+    "owner": _ownership,
+    "doubt": _doubt,
+}
 
 
 @dataclass(frozen=True, slots=True)

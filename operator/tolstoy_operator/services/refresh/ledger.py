@@ -149,7 +149,7 @@ class Ledger:
 
         False when a result stands there already that this view did not show.
         """
-        seal = Seal(view.of, attempt.n, view.token, self.scheme)
+        seal = Seal(view.of, attempt.n, view.token)
         spot = self.spot(view, view.of, attempt.n, Kind.RESULT)
         try:
             await self.first.create(spot, seal)

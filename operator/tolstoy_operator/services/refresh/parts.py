@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from tolstoy_operator.domain.elapsed import Sightings
 from tolstoy_operator.domain.oauthdocument import Scheme
 from tolstoy_operator.domain.refresh import RefreshRules
-from tolstoy_operator.domain.refreshids import OWNER_LABEL, owner_id
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.services.refresh.ledger import Ledger
 from tolstoy_operator.services.refresh.ports import Clocks, Journal, Random, Step, no_step
@@ -36,16 +35,11 @@ class Parts:
 
     def owns(self, view: View) -> bool:
         """Whether this cluster is written down as the only one that refreshes."""
-        return view.labels.get(OWNER_LABEL) == owner_id(view.arn, self.cluster)
+        return view.owner == self.cluster
 
     def ledger(self, scheme: Scheme) -> Ledger:
         """Where attempts under this scheme are written down."""
         return Ledger(scheme, self.store, self.journal, cluster=self.cluster)
-
-    def ledger_for(self, view: View) -> Ledger:
-        """The one in force. Without an owner, a document that was refreshed by one goes back to claims."""
-        orphaned = view.scheme is Scheme.OWNER and not self.owns(view)
-        return self.ledger(Scheme.CLAIM if orphaned else view.scheme)
 
 
 @dataclass(slots=True)

@@ -110,7 +110,7 @@ class Refresher:
             return Failed(Problem.REVOKING, "the grant is being revoked")
         if (barred := await standing(self._parts, view, memory)) is not None:
             return barred
-        attempts = await self._parts.ledger_for(view).attempts(view, view.of)
+        attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
         news = await self._forward.news(view, attempts)
         if isinstance(news, MovedBack):
             return self._moved_back(view, memory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 
 from tolstoy_operator.domain.elapsed import ClockReading, longest
@@ -42,15 +42,19 @@ class Spending:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def reserve(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> Grip:
-        """Take the next attempt. Raises `StartOver` when somebody else was quicker or the secret has changed."""
+    async def reserve(self, view: View, attempts: Sequence[Attempt], memory: Memory, *, revokes: bool = False) -> Grip:
+        """Take the next attempt: to spend the token or, if it `revokes`, to end it.
+
+        Raises `StartOver` when somebody else was quicker or the secret has changed.
+        """
         started = self._parts.clocks.read()
-        ledger = self._parts.ledger_for(view)
+        ledger = self._parts.ledger(view.scheme)
         if attempts and _open(attempts[-1], memory):
             await self._parts.step("seal")
             if not await ledger.seal(view, attempts[-1]):
                 raise StartOver
-        grip = Grip(view, ledger, self._claim(view, attempts, memory, started), started)
+        claim = replace(self._claim(view, attempts, memory, started), revokes=revokes)
+        grip = Grip(view, ledger, claim, started)
         memory.fates[grip.claim.nonce] = Fate.NOT_SENT
         await self._parts.step("claim")
         if not await self._write(grip):
@@ -64,7 +68,7 @@ class Spending:
     def unreserved(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> Grip:
         """For a refresh token that can be used by several at once."""
         started = self._parts.clocks.read()
-        return Grip(view, self._parts.ledger_for(view), self._claim(view, attempts, memory, started), started)
+        return Grip(view, self._parts.ledger(view.scheme), self._claim(view, attempts, memory, started), started)
 
     async def send(self, grip: Grip, endpoint: TokenEndpoint, memory: Memory, *, fenced: bool) -> Outcome:
         """The one request of the attempt."""
@@ -84,10 +88,19 @@ class Spending:
         view, now = grip.view, self._parts.clocks.read().wall
         expires_at = accepted.tokens.expires_at
         lifetime = expires_at - now if expires_at is not None else traits.lifetime_s
-        owner = self._parts.exclusive and self._parts.owns(view)
-        scheme = next_scheme(traits, lifetime, self._parts.rules, owner=owner)
+        owns = self._parts.owns(view)
+        scheme = next_scheme(traits, lifetime, self._parts.rules, owner=owns)
         claim = grip.claim
-        books = Bookkeeping(view.version, claim.of, claim.n, claim.scheme, scheme, token="", spent=view.token)
+        books = Bookkeeping(
+            base=view.version,
+            of=claim.of,
+            n=claim.n,
+            under=claim.scheme,
+            scheme=scheme,
+            token="",
+            spent=view.token,
+            owner=view.labels[OWNER_LABEL] if owns else "",
+        )
         return merge(view.document, accepted.tokens, books, arn=view.arn, now=now, lifetime=traits.lifetime_s)
 
     async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
@@ -133,7 +146,7 @@ class Spending:
             of=view.of,
             n=len(attempts),
             token=view.token,
-            scheme=self._parts.ledger_for(view).scheme,
+            scheme=self._parts.ledger(view.scheme).scheme,
             owner=self._parts.owner,
             cluster=self._parts.cluster,
             nonce=self._parts.random.nonce(),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint
 from tolstoy_operator.domain.refresh import Origin, intact, origin, origin_by
-from tolstoy_operator.domain.refreshrecords import Record, decode
+from tolstoy_operator.domain.refreshids import OWNER_LABEL
+from tolstoy_operator.domain.refreshrecords import Ownership, Record, decode
 from tolstoy_operator.stores.base import CURRENT, SecretStore
 
 
@@ -16,8 +17,8 @@ from tolstoy_operator.stores.base import CURRENT, SecretStore
 class View:
     """What one look showed. It may be stale: whatever rests on it is validated again by the write that follows.
 
-    `of`: the identity of the current refresh token; `scheme`: how attempts on it are reserved; `token`: its
-    fingerprint.
+    `origin`: the current refresh token's identity and how attempts on it are reserved; `token`: its fingerprint.
+    `owner`: the cluster that alone refreshes this secret, None when nothing is said about that.
     """
 
     name: str
@@ -25,9 +26,23 @@ class View:
     version: str
     labels: Mapping[str, str]
     document: OAuthDocument
-    of: str
-    scheme: Scheme
+    origin: Origin
     token: str
+    owner: str | None
+
+    @property
+    def of(self) -> str:
+        """The identity of the current refresh token."""
+        return self.origin.of
+
+    @property
+    def scheme(self) -> Scheme:
+        """How attempts on the current refresh token are reserved.
+
+        By its owner only while the same ownership lasts: afterwards they are written where everybody meets them.
+        """
+        interrupted = self.labels.get(OWNER_LABEL) != self.origin.owner
+        return Scheme.CLAIM if self.origin.scheme is Scheme.OWNER and interrupted else self.origin.scheme
 
     def carries(self, label: str) -> bool:
         """Whether the current version has the label."""
@@ -48,7 +63,18 @@ async def look(store: SecretStore, name: str) -> View:
     known = origin(arn, version, document)
     if token and not intact(arn, document):
         known = await _trace(store, name, arn, version, token)
-    return View(name, arn, version, described.labels, document, known.of, known.scheme, token)
+    owner = await _owner(store, name, described.labels)
+    return View(name, arn, version, described.labels, document, known, token, owner)
+
+
+async def _owner(store: SecretStore, name: str, labels: Mapping[str, str]) -> str | None:
+    version = labels.get(OWNER_LABEL)
+    if version is None:
+        return None
+    record = decode((await store.get(name, version_id=version, label=None)).value)
+    if not isinstance(record, Ownership):
+        raise MalformedDocument(f"the version under {OWNER_LABEL} is not ours")
+    return record.cluster
 
 
 async def _trace(store: SecretStore, name: str, arn: str, version: str, token: str) -> Origin:
@@ -57,17 +83,19 @@ async def _trace(store: SecretStore, name: str, arn: str, version: str, token: s
     Somebody may have edited a document and dropped what we had noted in it, once or several times. The token is still
     the same, and so are the attempts on it. Without a trace of ours, the oldest version that holds it stands for it.
     """
-    oldest = version
+    oldest, claimed = version, None
     versions = await store.list_versions(name)
     for info in sorted(versions, key=lambda info: info.created_at, reverse=True):
         record = await _read(store, name, info.version_id)
         if record is None:
             continue
-        if known := origin_by(arn, record, token):
-            return known
-        if isinstance(record, OAuthDocument) and fingerprint(arn, record.refresh_token) == token:
-            oldest = info.version_id
-    return Origin(oldest, Scheme.CLAIM)
+        known = origin_by(arn, record, token)
+        if isinstance(record, OAuthDocument):
+            if known is not None:
+                return known
+            oldest = info.version_id if fingerprint(arn, record.refresh_token) == token else oldest
+        claimed = claimed or known
+    return claimed or Origin(oldest, Scheme.CLAIM)
 
 
 async def _read(store: SecretStore, name: str, version: str) -> Record | None:
