@@ -88,7 +88,7 @@ class Operator:
         await parts.elector.wait_leader()
         beside = [asyncio.create_task(part.run()) for part in (parts.sweep, parts.janitor)]
         try:
-            await asyncio.gather(parts.dispatcher.lead(), parts.grants.run())
+            await asyncio.gather(parts.dispatcher.lead(), parts.grants.run(), parts.departures.run())
         finally:
             await _cancel(beside)
 
@@ -140,6 +140,7 @@ class Operator:
         parts = self._parts
         parts.dispatcher.stop()
         parts.grants.stop()
+        parts.departures.stop()
         lead = tasks.get("lead")
         if lead is not None and parts.elector.is_leader:
             await asyncio.wait({lead}, timeout=DRAIN_TIMEOUT)

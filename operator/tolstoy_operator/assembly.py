@@ -20,6 +20,7 @@ from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
@@ -27,6 +28,7 @@ from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
+from tolstoy_operator.engine.readahead import ReadAhead
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.engine.sweep import Sweep
@@ -37,6 +39,7 @@ from tolstoy_operator.kube.client import KubeClient, load_configuration
 from tolstoy_operator.kube.credentials import CredentialsApi
 from tolstoy_operator.kube.errors import KubeUnavailable
 from tolstoy_operator.kube.events import EventsApi
+from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.journal import KubeJournal
 from tolstoy_operator.kube.lease import LeaseElector, new_identity
 from tolstoy_operator.kube.leases import LeasesApi
@@ -50,8 +53,10 @@ from tolstoy_operator.observability.metrics import Metrics
 from tolstoy_operator.services.endpoints import Endpoints, Reach
 from tolstoy_operator.services.refresh.parts import Parts as RefreshParts
 from tolstoy_operator.services.refresh.refresher import Refresher
+from tolstoy_operator.services.refresh.revocation import Revoker
 from tolstoy_operator.services.refresh.system import SystemClocks, SystemRandom
 from tolstoy_operator.services.resolver import SecretsResolver
+from tolstoy_operator.services.revocation import RevocationService
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.services.tokens import TokenService
 from tolstoy_operator.settings import Settings
@@ -111,6 +116,7 @@ class Parts:
     sweep: Sweep
     janitor: Janitor
     grants: Grants
+    departures: Departures
     elector: Elector
     health: Health
     http: HttpServer
@@ -135,8 +141,17 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
         store, cache_ttl=settings.secrets_cache_duration_ms / 1000, stale_max_age=settings.secrets_stale_max_age_s
     )
     cluster = settings.cluster_id or await _cluster_of(client)
-    tokens = _tokens(settings, cluster, client=client, store=store, secrets=secrets, metrics=metrics)
-    return _join(settings, client=client, store=store, secrets=secrets, tokens=tokens, elector=elector, metrics=metrics)
+    tokens, revocations = _tokens(settings, cluster, client=client, store=store, secrets=secrets, metrics=metrics)
+    return _join(
+        settings,
+        client=client,
+        store=store,
+        secrets=secrets,
+        tokens=tokens,
+        revocations=revocations,
+        elector=elector,
+        metrics=metrics,
+    )
 
 
 def _join(
@@ -146,12 +161,14 @@ def _join(
     store: SecretStore,
     secrets: SecretsService,
     tokens: TokenService,
+    revocations: RevocationService,
     elector: Elector,
     metrics: Metrics,
 ) -> Parts:
     fingerprint = fingerprint_with(os.urandom(32))
     inventory = Inventory(fingerprint)
     queue = WorkQueue(time.monotonic)
+    secrets.read_ahead(ReadAhead(inventory, queue))
     upstream = UpstreamHealth(time.time)
     resolver = SecretsResolver(secrets, database_secret=settings.aws_secret_name)
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
@@ -166,6 +183,7 @@ def _join(
         workers=settings.refresh_workers,
         time_scale=settings.refresh_time_scale,
     )
+    departures = _departures(settings, inventory, client, revocations)
     reconciler = Reconciler(
         inventory=inventory,
         secrets=secrets,
@@ -174,6 +192,7 @@ def _join(
         upstream=upstream,
         grants=grants,
         imports=Imports(inventory, SecretsApi(client), resolver),
+        departures=departures,
         status=StatusApi(client),
         events=EventsApi(client, instance=settings.pod_name),
         region=store.region,
@@ -228,7 +247,24 @@ def _join(
     )
     resync = Resync(client, inventory, gone=dispatcher.credential_gone)
     grants.on_change(dispatcher.changed)
-    return Parts(client, store, dispatcher, resync, sweep, janitor, grants, elector, health, http)
+    return Parts(client, store, dispatcher, resync, sweep, janitor, grants, departures, elector, health, http)
+
+
+def _departures(
+    settings: Settings, inventory: Inventory, client: KubeClient, revocations: RevocationService
+) -> Departures:
+    alone = settings.exclusive_refresh or not settings.use_aws_secrets
+    return Departures(
+        inventory=inventory,
+        revocations=revocations,
+        finalizers=FinalizersApi(client),
+        events=EventsApi(client, instance=settings.pod_name),
+        queue=WorkQueue(time.monotonic),
+        allowed=alone or settings.allow_shared_revocation,
+        timeout=timedelta(seconds=settings.revocation_timeout_s),
+        now=lambda: datetime.now(UTC),
+        uniform=_uniform,
+    )
 
 
 def _store(settings: Settings, metrics: Metrics) -> SecretStore:
@@ -259,31 +295,33 @@ def _tokens(
     store: SecretStore,
     secrets: SecretsService,
     metrics: Metrics,
-) -> TokenService:
+) -> tuple[TokenService, RevocationService]:
     rules = RefreshRules().scaled(settings.refresh_time_scale)
-    refresher = Refresher(
-        RefreshParts(
-            store=store,
-            journal=KubeJournal(client, settings.pod_namespace),
-            clocks=SystemClocks(),
-            random=SystemRandom(),
-            owner=settings.pod_name,
-            cluster=cluster,
-            rules=rules,
-            exclusive=settings.exclusive_refresh,
-            sole_writer=settings.sole_writer,
-        )
+    parts = RefreshParts(
+        store=store,
+        journal=KubeJournal(client, settings.pod_namespace),
+        clocks=SystemClocks(),
+        random=SystemRandom(),
+        owner=settings.pod_name,
+        cluster=cluster,
+        rules=rules,
+        exclusive=settings.exclusive_refresh,
+        sole_writer=settings.sole_writer,
     )
     reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
     catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
     endpoints = Endpoints(TokenClient(Transport(deadline=rules.request_deadline_s)), catalogue, reach, time.monotonic)
-    return TokenService(
-        refresher=refresher,
+    tokens = TokenService(
+        refresher=Refresher(parts),
         endpoints=endpoints,
         secrets=secrets,
         clock=time.time,
         on_refresh=metrics.observe_refresh,
     )
+    revocations = RevocationService(
+        revoker=Revoker(parts), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
+    )
+    return tokens, revocations
 
 
 def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]) -> Elector:

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     refresh_time_scale: float = Field(
         1.0, gt=0, le=1, description="All times of the refresh protocol times this; less than 1 only on a bench"
     )
+    allow_shared_revocation: bool = Field(
+        False, description="Credentials may end grants that other clusters may use; not needed in exclusive mode"
+    )
+    revocation_timeout_s: Seconds = Field(1800, description="How long a deletion waits for the revocation it asked for")
     refresh_workers: int = Field(16, ge=1, le=256, description="Tokens refreshed at the same time")
     token_endpoint_hosts: CommaList = Field((), description="Hosts for tools that are in no catalogue entry")
     token_endpoint_origins: CommaList = Field((), description="Exact origins without any check: development only")

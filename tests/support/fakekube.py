@@ -233,6 +233,9 @@ class FakeKube:
             if "spec" in fresh and fresh["spec"] != before["spec"]:
                 meta["generation"] = before["metadata"]["generation"] + 1
         self._own(path, before, fresh, manager, operation, applied)
+        if "deletionTimestamp" in meta and not meta.get("finalizers"):
+            self._remove(path)
+            return copy.deepcopy(fresh)
         if before is not None and _without_version(before) == _without_version(fresh):
             return copy.deepcopy(before)
         meta["resourceVersion"] = str(next(self._versions))

@@ -32,7 +32,10 @@ def _spec_problems(spec: Spec) -> Iterator[str]:
         yield "spec"
     if "secretName" in spec and ("tool" in spec or "orgId" in spec):
         yield "spec"
+    if "oauth" in spec and "tool" not in spec:
+        yield "spec"
     yield from _checked(spec, "spec", _SPEC_FIELDS)
+    yield from _checked(spec.get("oauth", {}), "spec.oauth", _OAUTH_FIELDS)
     target = spec.get("target", {})
     yield from _checked(target, "spec.target", _TARGET_FIELDS)
     if _cross_problem(target):
@@ -115,6 +118,7 @@ _SPEC_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "secretName": lambda text: _full(rf"{SECRETS_MANAGER}+(/{SECRETS_MANAGER}+)*", text, 512),
     "type": TYPES.__contains__,
 }
+_OAUTH_FIELDS: Mapping[str, Callable[[Any], bool]] = {"revocationPolicy": ["Orphan", "Revoke"].__contains__}
 _TARGET_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "name": lambda text: _full(DNS_NAME, text, 253),
     "type": _secret_type,
@@ -204,6 +208,9 @@ def specs() -> st.SearchStrategy[Spec]:
         optional={
             "type": _mostly(st.sampled_from(TYPES), st.just("auto"), 12),
             "suspend": st.booleans(),
+            "oauth": st.fixed_dictionaries(
+                {}, optional={"revocationPolicy": st.sampled_from(["Orphan", "Revoke", "No"])}
+            ),
             "target": st.fixed_dictionaries({}, optional=_TARGET),
         },
     )

@@ -18,6 +18,8 @@ WORKERS: {{ .Values.sync.workers | int64 | quote }}
 CLUSTER_ID: {{ .Values.refresh.clusterId | quote }}
 EXCLUSIVE_REFRESH: {{ .Values.refresh.exclusive | quote }}
 SOLE_WRITER: {{ .Values.refresh.soleWriter | quote }}
+ALLOW_SHARED_REVOCATION: {{ .Values.revocation.allowShared | quote }}
+REVOCATION_TIMEOUT_S: {{ .Values.revocation.timeoutSeconds | int64 | quote }}
 REFRESH_WORKERS: {{ .Values.refresh.workers | int64 | quote }}
 TOKEN_ENDPOINT_HOSTS: {{ .Values.refresh.tokenEndpointHosts | join "," | quote }}
 TOKEN_ENDPOINT_ORIGINS: {{ .Values.refresh.tokenEndpointOrigins | join "," | quote }}

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     TOKEN_ENDPOINT_NOT_ALLOWED = "TokenEndpointNotAllowed"  # noqa: S105
     VERSION_BUDGET_EXCEEDED = "VersionBudgetExceeded"
     REVOKED = "Revoked"
+    REVOCATION_NOT_GRANTED = "RevocationNotGranted"
+    REVOCATION_UNSUPPORTED = "RevocationUnsupported"
 
 
 GRANT_REASONS = frozenset(
@@ -55,6 +57,10 @@ GRANT_REASONS = frozenset(
     }
 )
 """About the token itself: the mirror is as it should be."""
+
+
+SOUND_REASONS = frozenset({Reason.SYNCED, Reason.REVOCATION_NOT_GRANTED, Reason.REVOCATION_UNSUPPORTED})
+"""The Secret and its token are as they should be. The last two are about what a deletion will not do."""
 
 
 class Progress(StrEnum):
@@ -166,6 +172,16 @@ MEANINGS: dict[Reason, Meaning] = {
         "it is tried again every hour",
     ),
     Reason.REVOKED: Meaning(Progress.STALLED, "the organisation must give its consent again", _ON_CONSENT),
+    Reason.REVOCATION_NOT_GRANTED: Meaning(
+        Progress.STALLED,
+        "set spec.oauth.revocationPolicy to Orphan, or have the platform team grant revocation",
+        "it is tried again when this object or the namespace changes",
+    ),
+    Reason.REVOCATION_UNSUPPORTED: Meaning(
+        Progress.STALLED,
+        "set spec.oauth.revocationPolicy to Orphan, and end the grant at the provider by hand when the time comes",
+        _ON_CHANGE,
+    ),
 }
 
 

@@ -43,6 +43,13 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
+class RevocationPolicy(StrEnum):
+    """What happens to the OAuth grant when the last ToolCredential that uses it is deleted."""
+
+    ORPHAN = "Orphan"
+    REVOKE = "Revoke"
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
@@ -58,6 +65,12 @@ class Target(_Model):
     template: dict[str, str] | None = None
     creation_policy: CreationPolicy = CreationPolicy.OWNER
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+
+
+class OAuth(_Model):
+    """What is wanted of the grant behind an OAuth credential."""
+
+    revocation_policy: RevocationPolicy = RevocationPolicy.ORPHAN
 
 
 class SecretReference(_Model):
@@ -81,6 +94,7 @@ class ToolCredentialSpec(_Model):
     type: CredentialType = CredentialType.AUTO
     target: Target = Field(default_factory=Target)
     initial_tokens_from: InitialTokens | None = None
+    oauth: OAuth | None = None
     suspend: bool = False
 
 

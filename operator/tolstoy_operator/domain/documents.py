@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, KeysView, Mapping
 from typing import Any, Final
 
 from tolstoy_operator.api.v1 import CredentialType
+from tolstoy_operator.domain.oauthdocument import MEMBER
 from tolstoy_operator.domain.secretvalue import MASK, SecretValue
 
 MAX_BYTES: Final = 65_536
@@ -103,6 +104,12 @@ class Document:
     def is_nested(self, key: str) -> bool:
         """Whether a member is an object or a list."""
         return isinstance(self._members.get(key), dict | list)
+
+    @property
+    def revoked(self) -> bool:
+        """Whether this is what a revocation left of an OAuth document."""
+        member = self._members.get(MEMBER)
+        return isinstance(member, dict) and member.get("revoked") is True
 
     def names_within(self, key: str) -> Iterator[str]:
         """A member's own name and the names of all members nested in it."""

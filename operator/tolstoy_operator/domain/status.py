@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Progress, Reason, message
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, SOUND_REASONS, Progress, Reason, message
 from tolstoy_operator.api.v1 import (
     Condition,
     ConditionStatus,
@@ -27,7 +27,7 @@ from tolstoy_operator.domain.schedule import EXPIRING_LEAD
 
 _FAR_ENOUGH = timedelta(days=31)
 """What is added to a time of a status, at most; the calendar must not end before."""
-_MIRRORED = frozenset({Reason.SYNCED, *GRANT_REASONS})
+_MIRRORED = SOUND_REASONS | GRANT_REASONS
 _REASONS = {reason.value: reason for reason in Reason}
 _PLAIN_SUCCESS = "the Secret holds the current upstream value"
 
@@ -164,13 +164,14 @@ def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, ex
     was_ready = before is not None and before.status is ConditionStatus.TRUE
     still = MEANINGS[finding.reason].keeps_ready and was_ready and facts.target is not None and not expired
     usable = finding.reason in GRANT_REASONS and finding.token_valid
-    good = finding.reason is Reason.SYNCED or usable or still
+    good = finding.reason in SOUND_REASONS or usable or still
     status = ConditionStatus.TRUE if good else ConditionStatus.FALSE
     return _Draft(ConditionType.READY, status, finding.reason, message(finding.reason, finding.cause))
 
 
 def _synced(finding: Finding) -> _Draft:
-    if finding.reason in _MIRRORED:
+    buried = finding.reason is Reason.REVOKED and not finding.token_valid  # there is nothing to mirror
+    if finding.reason in _MIRRORED and not buried:
         text = message(Reason.SYNCED, _PLAIN_SUCCESS)
         return _Draft(ConditionType.SYNCED, ConditionStatus.TRUE, Reason.SYNCED, text)
     unknown = finding.reason is Reason.UPSTREAM_UNAVAILABLE
@@ -184,7 +185,7 @@ def _token_healthy(previous: ToolCredentialStatus, finding: Finding, facts: Fact
     kind = facts.credential_type or previous.credential_type
     if kind is not CredentialType.OAUTH2:
         return []
-    if finding.reason is Reason.SYNCED:
+    if finding.reason in SOUND_REASONS:
         text = "the access token is valid"
         return [_Draft(ConditionType.TOKEN_HEALTHY, ConditionStatus.TRUE, GrantState.ACTIVE, text)]
     if finding.reason in GRANT_REASONS:

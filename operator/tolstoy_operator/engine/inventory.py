@@ -41,11 +41,17 @@ class Credential:
     version: int
     generation: int
     created: str
-    deleting: bool
+    deleted_at: str | None
     force_sync: str | None
     spec: ToolCredentialSpec | None
     spec_problem: str
     status: ToolCredentialStatus
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def deleting(self) -> bool:
+        """Whether its deletion has begun."""
+        return self.deleted_at is not None
 
     @property
     def target(self) -> Key | None:
@@ -165,7 +171,7 @@ class Inventory:
         if known is None or (known.uid, known.generation) != (fresh.uid, fresh.generation):
             return
         if fresh.version > known.version:
-            known.version, known.status = fresh.version, fresh.status
+            known.version, known.status, known.finalizers = fresh.version, fresh.status, fresh.finalizers
 
     def forget_credential(self, key: Key, uid: str) -> frozenset[Key]:
         """A ToolCredential is gone. Returns the others that its target or keys concern."""
@@ -304,11 +310,12 @@ def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential
         version=int(meta["resourceVersion"]),
         generation=generation,
         created=meta.get("creationTimestamp", ""),
-        deleting="deletionTimestamp" in meta,
+        deleted_at=meta.get("deletionTimestamp"),
         force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
         spec=spec,
         spec_problem=problem,
         status=parse_status(body.get("status")),
+        finalizers=tuple(meta.get("finalizers") or ()),
     )
 
 
@@ -330,7 +337,8 @@ def _differs(known: Credential, fresh: Credential) -> bool:
 
 def _interest(item: Credential) -> tuple[object, ...]:
     # The status is among them: what somebody else writes into it is overwritten, not believed.
-    return item.uid, item.generation, item.deleting, item.force_sync, item.status
+    held = names.FINALIZER in item.finalizers
+    return item.uid, item.generation, item.deleting, item.force_sync, item.status, held
 
 
 def _mirrored(item: Credential) -> str | None:

@@ -39,6 +39,7 @@ from tolstoy_operator.domain.status import (
     status_patch,
 )
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
+from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
@@ -72,6 +73,7 @@ class _Learned:
     """What a reconciliation has found out so far; it is reported even when a later step fails.
 
     `at`: the one moment at which it judges everything. `withdraw_in`: seconds, for an unbound credential with a Secret.
+    `departure`: what has to be said about a revocation that was asked for.
     """
 
     at: datetime
@@ -80,6 +82,7 @@ class _Learned:
     grant: GrantStatus | None = None
     written: bool = False
     withdraw_in: float | None = None
+    departure: Finding | None = None
 
 
 class Reconciler:
@@ -95,6 +98,7 @@ class Reconciler:
         upstream: UpstreamHealth,
         grants: Grants,
         imports: Imports,
+        departures: Departures,
         status: StatusApi,
         events: EventsApi,
         region: str,
@@ -108,6 +112,7 @@ class Reconciler:
         self._upstream = upstream
         self._grants = grants
         self._imports = imports
+        self._departures = departures
         self._status = status
         self._events = events
         self._region = region
@@ -121,7 +126,10 @@ class Reconciler:
         Raises `KubeError` when the API server does not take a write.
         """
         credential = self._inventory.credential(key)
-        if credential is None or credential.deleting:
+        if credential is None:
+            return None, None
+        if credential.deleting:
+            self._departures.add(key)
             return None, None
         namespace = self._inventory.namespace(key[0])
         if namespace is None:
@@ -129,7 +137,7 @@ class Reconciler:
         if namespace.terminating:
             return None, None
         await self._mirror.look(credential)
-        learned = _Learned(self._timing.now())
+        learned = _Learned(self._timing.now(), departure=await self._departures.prepare(credential, namespace))
         try:
             finding = await self._bring_about(credential, namespace, learned)
         except Problem as problem:
@@ -186,6 +194,9 @@ class Reconciler:
     ) -> dict[str, bytes]:
         try:
             document = fetched.document()
+            if document.revoked:
+                self._learn_end(credential, fetched, learned)
+                raise Problem(Reason.REVOKED, f"{fetched.version.name}: the grant was revoked")
             found = check_type(document, spec.type)
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
@@ -196,6 +207,15 @@ class Reconciler:
         except ProjectionProblem as problem:
             raise Problem(problem.reason, problem.cause) from None
         return dict(projection.data)
+
+    def _learn_end(self, credential: Credential, fetched: Fetched, learned: _Learned) -> None:
+        """There is nothing to mirror any more, and the Secret stays as it is."""
+        version = fetched.version
+        learned.credential_type = CredentialType.OAUTH2
+        learned.grant = self._grant(credential, fetched, CredentialType.OAUTH2, learned.at)
+        learned.upstream = UpstreamStatus(
+            name=version.name, arn=version.arn, version_id=version.version_id, region=self._region
+        )
 
     def _check_same_type(self, credential: Credential, spec: ToolCredentialSpec, found: CredentialType) -> None:
         before = credential.status.credential_type
@@ -222,6 +242,8 @@ class Reconciler:
                 Reason.UPSTREAM_UNAVAILABLE,
                 f"the store does not answer for {upstream}; the Secret keeps the value read at {read_at}",
             )
+        if finding.reason is Reason.SYNCED and learned.departure is not None:
+            return learned.departure
         return finding
 
     def _is_old(self, fetched: Fetched) -> bool:

@@ -55,14 +55,22 @@ _TELLTALE = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenQuery:
-    """A question about one token, or its revocation. `hint`: `access_token` or `refresh_token`."""
+    """A question about one token, or its revocation.
+
+    `hint`: `access_token` or `refresh_token`; the standard's `token_type_hint`, sent only beside its `token`.
+    `parameter`: the member that carries the token; None: the token itself is what authenticates the request, which then
+    has neither a body nor the client's credentials.
+    """
 
     endpoint: str = field(repr=False)
     policy: EndpointPolicy
     client: OAuthClient
     token: SecretValue
     hint: str
+    method: str = "POST"
+    parameter: str | None = "token"
     body: BodyFormat = BodyFormat.FORM
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -163,14 +171,23 @@ class TokenClient:
 
 
 def _query_wire(query: TokenQuery, endpoint: Endpoint, now: float) -> Wire:
+    if query.parameter is None:
+        return Wire(query.method, endpoint, query.policy, headers(_bearer(query.token), None, query.headers))
     proof = prove(query.client, query.endpoint, now)
-    fields = {"token": query.token, "token_type_hint": SecretValue(query.hint), **proof.fields}
-    return Wire("POST", endpoint, query.policy, headers(proof, query.body, query.headers), encode(fields, query.body))
+    fields = {name: SecretValue(value) for name, value in query.extra.items()}
+    fields[query.parameter] = query.token
+    if query.parameter == "token":
+        fields["token_type_hint"] = SecretValue(query.hint)
+    body = encode({**fields, **proof.fields}, query.body)
+    return Wire(query.method, endpoint, query.policy, headers(proof, query.body, query.headers), body)
 
 
 def _probe_wire(request: ProbeRequest, endpoint: Endpoint, _: float) -> Wire:
-    proof = Proof(SecretValue(f"Bearer {request.token.reveal()}"))
-    return Wire(request.method, endpoint, request.policy, headers(proof, None, request.headers))
+    return Wire(request.method, endpoint, request.policy, headers(_bearer(request.token), None, request.headers))
+
+
+def _bearer(token: SecretValue) -> Proof:
+    return Proof(SecretValue(f"Bearer {token.reveal()}"))
 
 
 def _whole(outcome: Outcome, reply: WireReply) -> Outcome:

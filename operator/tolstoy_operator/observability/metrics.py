@@ -36,7 +36,7 @@ PENDING = "Pending"
 _REASONS = frozenset({*(reason.value for reason in Reason), PENDING})
 _OPENMETRICS = "application/openmetrics-text"
 _MAX_WORDS = 100
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,63}")
 _SYNC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -120,6 +120,10 @@ class Metrics:
         """One attempt to refresh a token, by the provider's tool and how it ended ("ok" or a reason)."""
         self._refreshes.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
 
+    def observe_revocation(self, tool: str, outcome: str) -> None:
+        """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "waiting" or a reason)."""
+        self._revocations.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
+
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
         words = self._words
@@ -196,6 +200,9 @@ class Metrics:
         )
         self._refreshes = Counter(
             "tolstoy_token_refreshes", "Refreshes that were tried.", ["tool", "outcome"], registry=registry
+        )
+        self._revocations = Counter(
+            "tolstoy_revocations", "Revocations that were tried.", ["tool", "outcome"], registry=registry
         )
         self._kube_requests = Counter(
             "tolstoy_kube_requests",

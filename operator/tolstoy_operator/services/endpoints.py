@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tolstoy_operator.domain.catalogue import Body, Catalogue, ClientAuthentication, Provider
+from tolstoy_operator.domain.catalogue.entry import Call, Credentials
 from tolstoy_operator.domain.catalogue.provider import call_url
 from tolstoy_operator.domain.endpointpolicy import EndpointNotAllowed, EndpointPolicy, check_url
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import ProviderTraits
 from tolstoy_operator.domain.replyrules import STANDARD
+from tolstoy_operator.domain.revocation import TokenKind
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.domain.tokenhealth import Health, Liveness, ProbeRules
+from tolstoy_operator.domain.tokenhealth import Health, Liveness, ProbeRules, Revocation, RevocationResult
 from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause, Outcome, Rejected, Rejection
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient, next_authentication
@@ -29,6 +31,8 @@ BREAKER_S: Final = 300.0
 """Seconds for which a client whose own credentials were refused sends nothing more."""
 _FIRST_AGAIN_S: Final = 60.0
 """For so long the first request after such a pause goes alone: it may meet the same answer."""
+
+_CLIENT_REFUSED: Final = frozenset({"invalid_client", "http_401"})
 
 _ClientKey = tuple[str, str]
 
@@ -86,7 +90,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class ToolEndpoint:
-    """One tool's provider. Implements `services.refresh.ports.TokenEndpoint`."""
+    """One tool's provider. Implements `TokenEndpoint` and `RevocationEndpoint` of `services.refresh.ports`."""
 
     endpoints: Endpoints
     tool: str
@@ -170,6 +174,47 @@ class ToolEndpoint:
             headers=self.provider.probe.headers,
         )
         return await self.endpoints.client.probe(probe)
+
+    @property
+    def revocable(self) -> tuple[TokenKind, ...]:
+        """Which tokens the provider ends on request."""
+        call = self.provider.revoke if self.provider else None
+        return tuple(TokenKind(token) for token in call.tokens) if call else ()
+
+    async def revoke(self, document: OAuthDocument, kind: TokenKind) -> Revocation:
+        """Have the provider end one token of the document. More requests only while the client is refused."""
+        token = document.refresh_token if kind is TokenKind.REFRESH else document.access_token
+        url, call = self._token_url(document), self.provider.revoke if self.provider else None
+        if token is None or url is None or call is None:
+            return Revocation(RevocationResult.UNSUPPORTED, "no_revocation")
+        query = TokenQuery(
+            endpoint=call_url(call, token_endpoint=url, client_id=document.client_id or ""),
+            policy=self._policy(),
+            client=self._client(document, AuthMethod.NONE),
+            token=token,
+            hint=f"{kind}_token",
+            method=call.method,
+            parameter=call.parameter,
+            body=BodyFormat.JSON if call.body is Body.JSON else BodyFormat.FORM,
+            extra=call.fields,
+            headers=call.headers,
+        )
+        reply = Revocation(RevocationResult.REFUSED, "no_client_authentication")
+        for method in self._methods_of(call, document):
+            reply = await self.endpoints.client.revoke(replace(query, client=self._client(document, method)))
+            if reply.result is not RevocationResult.REFUSED or reply.code not in _CLIENT_REFUSED:
+                break
+        return reply
+
+    def _methods_of(self, call: Call, document: OAuthDocument) -> list[AuthMethod]:
+        """How the client may authenticate at a call of its own, the likeliest way first."""
+        if call.credentials in (Credentials.NONE, Credentials.BEARER):
+            return [AuthMethod.NONE]
+        if call.credentials is Credentials.BASIC:
+            ways = [AuthMethod.BASIC]
+        else:
+            ways = self._methods(document, self.endpoints.state(self._key(document)))
+        return [*ways, AuthMethod.BASIC_RAW] if ways[-1] is AuthMethod.BASIC else ways
 
     def _request(self, document: OAuthDocument, state: _ClientState) -> TokenRequest | NotSent:
         url, token = self._token_url(document), document.refresh_token

@@ -88,6 +88,8 @@ ACCEPTED: dict[str, Spec] = {
     "keys beside a template": target(keys=["a"], template={"b": "${a}"}),
     "a Secret that stays": target(deletionPolicy="Retain"),
     "merging": merge(name="shared", keys=["accessToken"]),
+    "a grant that ends": {**NAMED, "oauth": {"revocationPolicy": "Revoke"}},
+    "nothing about the grant": {**NAMED, "oauth": {}},
     "merging with empty labels": merge(labels={}, annotations={}),
 }
 
@@ -138,6 +140,12 @@ REFUSED: dict[str, tuple[Spec, str, str]] = {
     "a secretName with a star": (given("db-*"), "spec.secretName", SECRET),
     "a secretName of 513": (given("s" * 513), "spec.secretName", "may not be more than 512"),
     "an unknown type": ({**NAMED, "type": "oauth2"}, "spec.type", 'supported values: "Auto", "OAuth2"'),
+    "a revocation of what is no grant": ({"secretName": "db", "oauth": {}}, "spec", "does not go with secretName"),
+    "an unknown revocation policy": (
+        {**NAMED, "oauth": {"revocationPolicy": "Delete"}},
+        "spec.oauth.revocationPolicy",
+        'supported values: "Orphan", "Revoke"',
+    ),
     "a suspend that is text": ({**NAMED, "suspend": "yes"}, "spec.suspend", "must be of type boolean"),
     "an empty target name": (target(name=""), "spec.target.name", "name is a Secret's name"),
     "a target name in capitals": (target(name="Web"), "spec.target.name", "name is a Secret's name"),
@@ -270,7 +278,13 @@ def test_every_problem_is_told_at_once(credentials: Credentials) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [{**NAMED, "toolName": "x"}, target(kys=["a"]), {**NAMED, "oauth": {}}, {**NAMED, "restartTargets": []}]
+    "spec",
+    [
+        {**NAMED, "toolName": "x"},
+        target(kys=["a"]),
+        {**NAMED, "oauth": {"leadTime": "5m"}},
+        {**NAMED, "restartTargets": []},
+    ],
 )
 def test_unknown_fields_are_refused_to_those_who_ask_for_it(credentials: Credentials, spec: Spec) -> None:
     answer = credentials.create(spec, dry_run=True)

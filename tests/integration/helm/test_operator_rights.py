@@ -166,8 +166,6 @@ class TestWhatItDoes:
 FORBIDDEN: list[tuple[str, str, object]] = [
     # credentials are the tenants'
     ("POST", "{team}/toolcredentials", credential("mine", tool="github", orgId="org-abc123")),
-    ("PATCH", "{team}/toolcredentials/github", {"spec": {"suspend": True}}),
-    ("PATCH", "{team}/toolcredentials/github", {"metadata": {"finalizers": ["tolstoy.dev/revoke"]}}),
     ("DELETE", "{team}/toolcredentials/github", None),
     ("DELETE", "{team}/toolcredentials", None),
     # Secrets: no replacing without a test of what is replaced, no sweeping
@@ -244,6 +242,45 @@ def test_it_has_no_right_that_makes_more_of_them(operator: KubeApi, verb: str, g
     }
     answer = operator.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
     assert answer.body["status"]["allowed"] is False
+
+
+class TestWhatItMayPatchOfACredential:
+    """RBAC lets the operator patch any part; a policy keeps it to its own finalizer."""
+
+    OURS = "tolstoy.dev/revoke"
+
+    @pytest.mark.parametrize("others", [[], ["example.com/theirs"]])
+    def test_its_finalizer_comes_and_goes(self, operator: KubeApi, team: Team, bound: str, others: list[str]) -> None:
+        assert team.developer.patch(bound, {"metadata": {"finalizers": others}}).ok
+        for finalizers in ([*others, self.OURS], others):
+            answer = operator.patch(bound, {"metadata": {"finalizers": finalizers or None}})
+            assert answer.ok, answer
+        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"spec": {"suspend": True}},
+            {"spec": {"oauth": {"revocationPolicy": "Revoke"}}},
+            {"metadata": {"finalizers": ["example.com/mine"]}},
+            {"metadata": {"labels": {"a": "b"}}},
+            {"metadata": {"annotations": {"tolstoy.dev/force-sync": "x"}}},
+            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
+        ],
+    )
+    def test_nothing_else_does(self, operator: KubeApi, team: Team, bound: str, body: dict[str, Any]) -> None:
+        assert team
+        answer = operator.patch(bound, body)
+        assert answer.status == 403, answer
+        assert "the operator changes nothing of a ToolCredential but its own finalizer" in answer.message
+
+    def test_somebody_elses_finalizer_stays(self, operator: KubeApi, team: Team, bound: str) -> None:
+        assert team.developer.patch(bound, {"metadata": {"finalizers": ["example.com/theirs"]}}).ok
+        assert operator.patch(bound, {"metadata": {"finalizers": None}}).status == 403
+        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
+
+    def test_others_are_not_held_to_it(self, team: Team, bound: str) -> None:
+        assert team.developer.patch(bound, {"metadata": {"labels": {"a": "b"}}}).ok
 
 
 class TestWhatAStolenTokenCannotDoToSecrets:
@@ -374,7 +411,7 @@ def test_every_verb_of_the_chart_is_accounted_for(installed: Installed) -> None:
         for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
     }
     assert granted == {
-        *(("tolstoy.dev", "toolcredentials", verb) for verb in ("get", "list", "watch")),
+        *(("tolstoy.dev", "toolcredentials", verb) for verb in ("get", "list", "watch", "patch")),
         ("tolstoy.dev", "toolcredentials/status", "patch"),
         ("tolstoy.dev", "toolcredentials/finalizers", "update"),
         *(("", "secrets", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import crd, docs, specs
 from tolstoy_operator.api import names
-from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Meaning, Progress, Reason
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, SOUND_REASONS, Meaning, Progress, Reason
 
 PAGE = "tenants.md"
 
@@ -25,7 +25,7 @@ def ready(reason: Reason, meaning: Meaning) -> str:
         return "as before"
     if reason in GRANT_REASONS - {Reason.TOKEN_EXPIRED}:
         return "until the token ends"
-    return str(reason is Reason.SYNCED)
+    return str(reason in SOUND_REASONS)
 
 
 def test_every_reason_is_explained_as_the_conditions_explain_it() -> None:
@@ -41,8 +41,9 @@ def test_every_field_is_listed_with_its_default() -> None:
     for cell, _, default in docs.table(PAGE, "field of `spec`"):
         listed.update(dict.fromkeys(re.findall(r"`([\w.]+)`", cell), default))
     spec = crd.schema("spec")["properties"]
-    fields = {name: node for name, node in spec.items() if name != "target"}
-    fields |= {f"target.{name}": node for name, node in spec["target"]["properties"].items()}
+    parts = ("target", "oauth")
+    fields = {name: node for name, node in spec.items() if name not in parts}
+    fields |= {f"{part}.{name}": node for part in parts for name, node in spec[part]["properties"].items()}
 
     assert listed.keys() == fields.keys()
     for name, node in fields.items():

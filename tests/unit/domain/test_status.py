@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, Progress, Reason
+from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, SOUND_REASONS, Progress, Reason
 from tolstoy_operator.api.v1 import (
     ConditionStatus,
     ConditionType,
@@ -78,10 +78,22 @@ def test_what_says_nothing_about_the_value_leaves_ready_as_it_was(reason: Reason
 
 
 @pytest.mark.parametrize(
-    "reason", [reason for reason in Reason if reason is not Reason.SYNCED and not MEANINGS[reason].keeps_ready]
+    "reason", [reason for reason in Reason if reason not in SOUND_REASONS and not MEANINGS[reason].keeps_ready]
 )
 def test_every_other_problem_takes_ready_away(reason: Reason) -> None:
     assert shown(step(step(NOTHING, Reason.SYNCED), reason))["Ready"] == "False"
+
+
+@pytest.mark.parametrize("reason", sorted(SOUND_REASONS - {Reason.SYNCED}))
+def test_a_revocation_that_will_not_be_takes_nothing_away(reason: Reason) -> None:
+    facts = Facts(generation=1, target=SECRET, credential_type=CredentialType.OAUTH2)
+    status = next_status(NOTHING, Finding(reason, "because"), facts, now=NOW, stall_after=PATIENCE)
+    assert shown(status) == {"Ready": "True", "Synced": "True", "TokenHealthy": "True", "Stalled": "True"}
+    assert reason_of(status) is reason
+
+
+def test_what_a_revocation_left_is_not_mirrored() -> None:
+    assert shown(step(NOTHING, Reason.REVOKED)) == {"Ready": "False", "Synced": "False", "Stalled": "True"}
 
 
 def test_an_outage_makes_synced_unknown() -> None:

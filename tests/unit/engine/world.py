@@ -14,6 +14,7 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Inventory, Key
@@ -21,18 +22,23 @@ from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
 from tolstoy_operator.engine.upstream import UpstreamHealth
+from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
 from tolstoy_operator.kube.credentials import CredentialsApi
 from tolstoy_operator.kube.errors import KubeError
 from tolstoy_operator.kube.events import EventsApi
+from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
+from tolstoy_operator.observability.audit import Actor
 from tolstoy_operator.services.resolver import SecretsResolver
+from tolstoy_operator.services.revocation import Outcome, RevocationService, Revoked
 from tolstoy_operator.services.secrets import SecretsService
 
 GRACE = 600.0
 STALL = 600.0
+REVOCATION_TIMEOUT = 1800.0
 SHOP = "shop"
 UPSTREAM = "tolstoy/github/org-1"
 
@@ -63,6 +69,26 @@ class FakeGrants:
         pass
 
 
+class FakeRevocations:
+    """A revocation service that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.supported = True
+        self.answers: list[Revoked] = []
+        self.asked: list[str] = []
+        self.given_up: list[str] = []
+
+    def supports(self, _: str) -> bool:
+        return self.supported
+
+    async def revoke(self, name: str, *, actor: Actor) -> Revoked:
+        self.asked.append(name)
+        return self.answers.pop(0) if self.answers else Revoked(Outcome.REVOKED, "the tokens are revoked")
+
+    async def give_up(self, name: str) -> None:
+        self.given_up.append(name)
+
+
 class World:
     """A cluster, a store, and an operator that is told what happens in which order."""
 
@@ -70,6 +96,8 @@ class World:
         self.clock = Clock()
         self.kube = FakeKube()
         self.store = FakeStore(wall=self.clock)
+        self.revocations = FakeRevocations()
+        self.revocations_allowed = True
         self._start()
 
     def _start(self) -> None:
@@ -89,6 +117,18 @@ class World:
         self.unbound = Unbound(self.inventory, clock=self.clock, grace=GRACE)
         self.upstream = UpstreamHealth(self.clock)
         self.janitor = Janitor(self.inventory, self.mirror, CredentialsApi(client))
+        self.departing = WorkQueue(self.clock)
+        self.departures = Departures(
+            inventory=self.inventory,
+            revocations=cast(RevocationService, self.revocations),
+            finalizers=FinalizersApi(client),
+            events=EventsApi(client, instance="pod-1"),
+            queue=self.departing,
+            allowed=self.revocations_allowed,
+            timeout=timedelta(seconds=REVOCATION_TIMEOUT),
+            now=self.clock.date,
+            uniform=lambda low, high: high,
+        )
         self.reconciler = Reconciler(
             inventory=self.inventory,
             secrets=self.secrets,
@@ -97,6 +137,7 @@ class World:
             upstream=self.upstream,
             grants=cast(Grants, FakeGrants()),
             imports=Imports(self.inventory, SecretsApi(client), SecretsResolver(self.secrets, database_secret="db")),
+            departures=self.departures,
             status=StatusApi(client),
             events=EventsApi(client, instance="pod-1"),
             region="local",
@@ -130,7 +171,13 @@ class World:
         return str(self.kube.put(path, body)["metadata"]["uid"])
 
     def delete_credential(self, name: str = "github", *, namespace: str = SHOP) -> None:
-        self.kube.remove(paths.credential(namespace, name))
+        """At once, or when its finalizers are gone."""
+        path, since = paths.credential(namespace, name), self.clock.date().strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = self.kube.find(path)
+        if body is not None and body["metadata"].get("finalizers"):
+            self.kube.edit(path, lambda body: body["metadata"].update(deletionTimestamp=since))
+        else:
+            self.kube.remove(path)
 
     def annotate_credential(self, name: str = "github", **annotations: str) -> None:
         given = {f"{names.GROUP}/{key.replace('_', '-')}": value for key, value in annotations.items()}

@@ -21,6 +21,9 @@ class Problem(StrEnum):
     UPSTREAM_UNAVAILABLE = "UpstreamUnavailable"
     REVOKING = "Revoking"
     REVOKED = "Revoked"
+    NOTHING_TO_REVOKE = "NothingToRevoke"
+    REVOCATION_UNSUPPORTED = "RevocationUnsupported"
+    REVOCATION_FAILING = "RevocationFailing"
 
 
 @dataclass(frozen=True, slots=True)

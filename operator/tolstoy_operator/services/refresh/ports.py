@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from tolstoy_operator.domain.elapsed import ClockReading
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refreshrecords import JournalEntry
+from tolstoy_operator.domain.revocation import TokenKind
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenhealth import Revocation
 from tolstoy_operator.domain.tokenoutcome import Outcome
 
 Step = Callable[[str], Awaitable[None]]
@@ -35,11 +37,20 @@ class TokenEndpoint(Protocol):
         ...
 
 
-class Revocation(Protocol):
+class RevocationEndpoint(Protocol):
     """The provider's revocation for one grant."""
 
-    async def revoke(self, document: OAuthDocument) -> bool:
-        """Revoke the refresh token, then the access token, and verify. True when both are dead for certain."""
+    @property
+    def revocable(self) -> Collection[TokenKind]:
+        """Which tokens the provider ends on request; none when there is no such request."""
+        ...
+
+    async def revoke(self, document: OAuthDocument, kind: TokenKind) -> Revocation:
+        """Have one token ended. Doing so again is harmless."""
+        ...
+
+    async def alive(self, document: OAuthDocument) -> bool | None:
+        """Whether the provider still accepts the document's access token; None when that cannot be found out."""
         ...
 
 

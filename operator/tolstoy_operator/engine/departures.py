@@ -1,0 +1,242 @@
+"""What happens to a grant when its last credential goes: the finalizer before, the revocation after.
+
+A credential whose deletion shall end the grant carries our finalizer while, and only while, that is granted and can be
+done; so nobody else's deletion ever waits for us. Deletions are worked on beside the reconciliations, because a
+provider may be slow, and each has an end: what could not be revoked in time is let go, and an Event says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from tolstoy_operator.api import names
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.domain.revocation import Leave, leave
+from tolstoy_operator.domain.schedule import backoff
+from tolstoy_operator.domain.status import Finding, parse_time
+from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
+from tolstoy_operator.engine.workqueue import Priority, WorkQueue
+from tolstoy_operator.kube.errors import Forbidden, KubeError
+from tolstoy_operator.kube.events import EventsApi, Transition
+from tolstoy_operator.kube.finalizers import FinalizersApi
+from tolstoy_operator.observability.audit import Actor
+from tolstoy_operator.services.revocation import Outcome, RevocationService
+
+_log = logging.getLogger(__name__)
+
+WORKERS: Final = 4
+_LONGEST_PAUSE = 60.0
+_UNKNOWN_NAMESPACE_PAUSE = 5.0
+
+
+class Told(StrEnum):
+    """Reasons of the Events that a deletion ends with."""
+
+    REVOKED = "Revoked"
+    KEPT = "GrantKept"
+    UNSUPPORTED = "RevocationUnsupported"
+    SKIPPED = "RevocationSkipped"
+    FAILED = "RevocationFailed"
+    PENDING = "RevocationPending"
+
+
+@dataclass(frozen=True, slots=True)
+class _Farewell:
+    """How a deletion ends. `pause`: not yet, look again after so many seconds."""
+
+    told: Told
+    note: str
+    warning: bool = True
+    pause: float | None = None
+
+
+class Departures:
+    """Deletions of credentials whose grant shall end.
+
+    `allowed`: whether the platform lets this cluster end grants at all. `timeout`: how long a deletion waits for its
+    revocation. `now`: wall clock in UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        revocations: RevocationService,
+        finalizers: FinalizersApi,
+        events: EventsApi,
+        queue: WorkQueue,
+        allowed: bool,
+        timeout: timedelta,
+        now: Callable[[], datetime],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._inventory = inventory
+        self._revocations = revocations
+        self._finalizers = finalizers
+        self._events = events
+        self._queue = queue
+        self._allowed = allowed
+        self._timeout = timeout
+        self._now = now
+        self._uniform = uniform
+        self._failures: Counter[str] = Counter()
+        self._pending: dict[str, str] = {}
+
+    async def prepare(self, credential: Credential, namespace: Namespace) -> Finding | None:
+        """Have a live credential carry the finalizer exactly while it is of use. Raises `KubeError`.
+
+        Returns what the status has to say about that; None when all is as the spec wants it.
+        """
+        fate = self._fate(credential, namespace)
+        if fate is None:
+            return None
+        try:
+            await self._hold(credential, wanted=fate is Leave.REVOKE)
+        except Forbidden:
+            cause = "the operator may not set finalizers: its ClusterRole lacks patch on toolcredentials"
+            return Finding(Reason.REVOCATION_NOT_GRANTED, cause)
+        reason = _REASONS.get(fate)
+        return Finding(reason, self._why(credential, fate)) if reason is not None else None
+
+    def add(self, key: Key) -> None:
+        """A credential with our finalizer is being deleted."""
+        self._queue.add(key, Priority.CHANGE)
+
+    async def run(self) -> None:
+        """Work until `stop`. Returns when the work in hand is finished."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._queue.close()
+
+    async def depart(self, key: Key) -> float | None:
+        """Do what is next for one deletion. Returns seconds until the next look, None when it is over.
+
+        Raises `KubeError`.
+        """
+        credential = self._inventory.credential(key)
+        if credential is None or credential.deleted_at is None or names.FINALIZER not in credential.finalizers:
+            return None
+        namespace = self._inventory.namespace(key[0])
+        if namespace is None:
+            return _UNKNOWN_NAMESPACE_PAUSE
+        farewell = await self._farewell(credential, namespace)
+        if farewell.pause is not None:
+            await self._tell_pending(credential, farewell)
+            return farewell.pause
+        await self._tell(credential, farewell)
+        await self._hold(credential, wanted=False)
+        self._failures.pop(credential.uid, None)
+        self._pending.pop(credential.uid, None)
+        return None
+
+    async def _work(self) -> None:
+        while (key := await self._queue.get()) is not None:
+            try:
+                pause = await self.depart(key)
+            except KubeError as error:
+                _log.warning("deletion not finished: %s", error, extra={"namespace": key[0], "credential": key[1]})
+                pause = self._uniform(1.0, 5.0)
+            except Exception:
+                _log.exception("deletion not finished", extra={"namespace": key[0], "credential": key[1]})
+                pause = _LONGEST_PAUSE
+            finally:
+                self._queue.done(key)
+            if pause is not None:
+                self._queue.schedule(key, pause)
+
+    async def _farewell(self, credential: Credential, namespace: Namespace) -> _Farewell:
+        fate, upstream = self._fate(credential, namespace), credential.upstream
+        if fate is not Leave.REVOKE or upstream is None:
+            return _Farewell(Told.SKIPPED, f"the grant was not revoked: {self._why(credential, fate)}")
+        if self._is_used(upstream):
+            return _Farewell(Told.KEPT, f"other ToolCredentials use {upstream}, so its grant stays", warning=False)
+        actor = Actor(*credential.key, credential.uid)
+        result = await self._revocations.revoke(upstream, actor=actor)
+        note = f"{upstream}: {result.cause}"
+        match result.outcome:
+            case Outcome.REVOKED:
+                return _Farewell(Told.REVOKED, note, warning=False)
+            case Outcome.SUPERSEDED:
+                return _Farewell(Told.KEPT, note, warning=False)
+            case Outcome.FOREIGN:
+                return _Farewell(Told.SKIPPED, note)
+            case Outcome.IMPOSSIBLE:
+                await self._revocations.give_up(upstream)
+                return _Farewell(Told.UNSUPPORTED, f"nothing was revoked at the provider; {note}")
+        return await self._later(credential, upstream, note, result.retry_after, failed=result.problem is not None)
+
+    async def _later(
+        self, credential: Credential, upstream: str, note: str, wanted: float | None, *, failed: bool
+    ) -> _Farewell:
+        left = (parse_time(str(credential.deleted_at)) + self._timeout - self._now()).total_seconds()
+        if left <= 0:
+            await self._revocations.give_up(upstream)
+            return _Farewell(Told.FAILED, f"the grant may not be revoked, and the deletion goes on without; {note}")
+        self._failures[credential.uid] += failed
+        pause = wanted or min(backoff(self._failures[credential.uid], self._uniform), _LONGEST_PAUSE)
+        return _Farewell(Told.PENDING, f"the deletion waits for the revocation; {note}", failed, min(pause, left))
+
+    def _fate(self, credential: Credential, namespace: Namespace) -> Leave | None:
+        spec, upstream = credential.spec, credential.upstream
+        if spec is None or upstream is None:
+            return None
+        supported = self._revocations.supports(upstream)
+        return leave(spec, namespace.binding, allowed=self._allowed, supported=supported)
+
+    def _why(self, credential: Credential, fate: Leave | None) -> str:
+        if fate is None:
+            return "the spec cannot be read"
+        return _CAUSES[fate].format(namespace=credential.key[0], tool=credential.spec.tool if credential.spec else "")
+
+    def _is_used(self, upstream: str) -> bool:
+        users = (self._inventory.credential(key) for key in self._inventory.users_of(upstream))
+        return any(user is not None and not user.deleting for user in users)
+
+    async def _hold(self, credential: Credential, *, wanted: bool) -> None:
+        if wanted == (names.FINALIZER in credential.finalizers):
+            return
+        change = self._finalizers.add if wanted else self._finalizers.remove
+        body = await change(*credential.key, credential.uid, credential.finalizers, credential.version)
+        if body is not None:
+            self._inventory.note_credential(body)
+
+    async def _tell_pending(self, credential: Credential, farewell: _Farewell) -> None:
+        """One Event for each new trouble; that somebody has to be waited for is none."""
+        if farewell.warning and self._pending.get(credential.uid) != farewell.note:
+            self._pending[credential.uid] = farewell.note
+            await self._tell(credential, farewell)
+
+    async def _tell(self, credential: Credential, farewell: _Farewell) -> None:
+        _log.log(
+            logging.WARNING if farewell.warning else logging.INFO,
+            "%s: %s",
+            farewell.told,
+            farewell.note,
+            extra={"namespace": credential.key[0], "credential": credential.key[1]},
+        )
+        transition = Transition(*credential.key, credential.uid, farewell.warning, farewell.told, farewell.note)
+        await self._events.post(transition, at=self._now())
+
+
+_REASONS = {
+    Leave.NOT_GRANTED: Reason.REVOCATION_NOT_GRANTED,
+    Leave.NOT_ALLOWED: Reason.REVOCATION_NOT_GRANTED,
+    Leave.UNSUPPORTED: Reason.REVOCATION_UNSUPPORTED,
+}
+_CAUSES = {
+    Leave.ORPHAN: "revocationPolicy is Orphan",
+    Leave.NOT_GRANTED: "namespace {namespace} is not granted " + names.ALLOW_REVOKE,
+    Leave.NOT_ALLOWED: "the platform does not let this cluster revoke grants that other clusters may use",
+    Leave.UNSUPPORTED: "no way to revoke grants of {tool} is known",
+}

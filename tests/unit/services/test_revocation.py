@@ -1,0 +1,513 @@
+"""Revocations beside everything that may come in between: refreshes, crashes, consents, other revocations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+from tests.support.fakestore import FakeStore
+from tolstoy_operator.domain.elapsed import ClockReading
+from tolstoy_operator.domain.errors import AlreadyExists, StoreUnavailable
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refresh import ProviderTraits, Rotation, fates
+from tolstoy_operator.domain.refreshids import LEASE_LABEL, REVOKING_LABEL
+from tolstoy_operator.domain.refreshrecords import Fate, JournalEntry
+from tolstoy_operator.domain.revocation import TokenKind
+from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenhealth import Revocation, RevocationResult
+from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause, Outcome, Tokens
+from tolstoy_operator.services.refresh.endings import Current, Failed, MirrorOnly, Problem, Waiting
+from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.refresher import Refresher, Target
+from tolstoy_operator.services.refresh.revocation import Buried, Order, RevocationEnding, Revoker, Superseded
+from tolstoy_operator.services.refresh.view import look
+
+NAME = "tolstoy/github/org-1"
+BOTH = (TokenKind.REFRESH, TokenKind.ACCESS)
+STRICT = ProviderTraits(rotation=Rotation.ROTATES)
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def read(self) -> ClockReading:
+        return ClockReading(self.now, self.now, self.now)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Draws:
+    def __init__(self, name: str) -> None:
+        self._name, self._count = name, 0
+
+    def uniform(self, low: float, high: float) -> float:
+        return high
+
+    def nonce(self) -> str:
+        self._count += 1
+        return f"{self._name}-{self._count}"
+
+
+class FakeJournal:
+    def __init__(self) -> None:
+        self.entries: dict[str, SecretValue] = {}
+
+    async def create(self, key: str, payload: SecretValue, *, secret: str) -> None:
+        if key in self.entries:
+            raise AlreadyExists(secret, "exists")
+        self.entries[key] = payload
+
+    async def read(self, key: str) -> SecretValue | None:
+        return self.entries.get(key)
+
+    async def list(self) -> Sequence[JournalEntry]:
+        return ()
+
+    async def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+
+class FakeProvider:
+    """Tokens that are alive, and how it answers. Refresh tokens are used once."""
+
+    def __init__(self) -> None:
+        self.alive_tokens = {"access-0", "refresh-0"}
+        self.requests: list[str] = []
+        self.answer: Revocation | None = None
+        self.revocable: Collection[TokenKind] = BOTH
+        self.issued = 0
+        self.checks = True
+        self.lifetime = 10_000.0
+
+    async def send(self, document: OAuthDocument, *, before_send: Any) -> Outcome:
+        if not before_send():
+            return NotSent(NotSentCause.FENCE)
+        assert document.refresh_token is not None
+        self.requests.append(f"refresh {document.refresh_token.reveal()}")
+        self.alive_tokens.discard(document.refresh_token.reveal())
+        self.issued += 1
+        fresh = (f"access-{self.issued}", f"refresh-{self.issued}")
+        self.alive_tokens.update(fresh)
+        ends = 1_800_000_000.0 + self.lifetime
+        return Accepted(Tokens(SecretValue(fresh[0]), SecretValue(fresh[1]), expires_at=ends))
+
+    async def revoke(self, document: OAuthDocument, kind: TokenKind) -> Revocation:
+        token = document.refresh_token if kind is TokenKind.REFRESH else document.access_token
+        assert token is not None
+        self.requests.append(f"revoke {token.reveal()}")
+        if self.answer is None or self.answer.result is RevocationResult.DONE:
+            self.alive_tokens.discard(token.reveal())
+        return self.answer or Revocation(RevocationResult.DONE)
+
+    async def alive(self, document: OAuthDocument) -> bool | None:
+        if not self.checks or document.access_token is None:
+            return None
+        return document.access_token.reveal() in self.alive_tokens
+
+
+class Scene:
+    """One secret, one provider, and as many replicas as a test wants."""
+
+    def __init__(self, traits: ProviderTraits = STRICT) -> None:
+        self.time, self.provider, self.traits = Time(), FakeProvider(), traits
+        self.store = FakeStore(wall=lambda: self.time.now)
+        self.crash_at: str | None = None
+        self.before: dict[str, Any] = {}
+        self.steps: list[str] = []
+        self.consent(0)
+
+    def consent(self, number: int, **members: Any) -> str:
+        self.provider.alive_tokens |= {f"access-{number}", f"refresh-{number}"}
+        return self.store.write(
+            NAME,
+            {
+                "accessToken": f"access-{number}",
+                "refreshToken": f"refresh-{number}",
+                "expiresAt": 1_800_003_600_000,
+                "clientId": "client",
+                "extra": "kept",
+                **members,
+            },
+        )
+
+    def parts(self, name: str = "a", *, cluster: str | None = None, **options: Any) -> Parts:
+        return Parts(
+            store=self.store,
+            journal=FakeJournal(),
+            clocks=self.time,
+            random=Draws(name),
+            owner=name,
+            cluster=cluster or name,
+            step=self._step,
+            **options,
+        )
+
+    async def _step(self, name: str) -> None:
+        self.steps.append(name)
+        if name == self.crash_at:
+            self.crash_at = None
+            raise Crash
+        act = self.before.pop(name, None)
+        if act is not None:
+            await act()
+
+    def order(self) -> Order:
+        return Order(name=NAME, traits=self.traits, endpoint=self.provider)
+
+    async def revoke(self, name: str = "a", **options: Any) -> RevocationEnding:
+        return await Revoker(self.parts(name, **options)).run(self.order())
+
+    async def refresh(self, name: str = "b") -> Any:
+        return await Refresher(self.parts(name)).run(self.target())
+
+    async def refresh_patiently(self) -> None:
+        refresher = Refresher(self.parts("b"))
+        while not isinstance(await refresher.run(self.target()), Current):
+            self.time.now += 10
+
+    def target(self) -> Target:
+        return Target(name=NAME, traits=self.traits, endpoint=self.provider, due=lambda _version, _document: True)
+
+    async def label(self, label: str) -> str | None:
+        return (await self.store.describe(NAME)).labels.get(label)
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.store.read(NAME))
+        return found
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_tokens_are_ended_in_order_and_a_tombstone_says_so(scene: Scene) -> None:
+    ending = await scene.revoke()
+
+    assert isinstance(ending, Buried)
+    assert (ending.lives, ending.already) == (False, False)
+    assert scene.provider.requests == ["revoke refresh-0", "revoke access-0"]
+    document = scene.document()
+    assert document["extra"] == "kept"
+    assert document["tolstoy"]["revoked"] is True
+    assert not {"accessToken", "refreshToken", "expiresAt"} & document.keys()
+    assert await scene.label(REVOKING_LABEL) is None
+
+
+async def test_every_durable_step_has_a_name(scene: Scene) -> None:
+    await scene.revoke()
+
+    assert scene.steps == [
+        *("claim", "verify", "mark", "revoke-refresh", "revoke-access", "tombstone", "bury", "unmark"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "step", ["claim", "verify", "mark", "revoke-refresh", "revoke-access", "tombstone", "bury", "unmark"]
+)
+async def test_another_replica_finishes_after_a_crash_anywhere(scene: Scene, step: str) -> None:
+    scene.crash_at = step
+    with pytest.raises(Crash):
+        await scene.revoke("a", cluster="c")
+
+    successor = Revoker(scene.parts("b", cluster="c"))
+    ending = await successor.run(scene.order())
+    while isinstance(ending, Waiting):
+        scene.time.now += ending.seconds
+        ending = await successor.run(scene.order())
+
+    assert isinstance(ending, Buried)
+    assert scene.provider.alive_tokens == set()
+    assert scene.document()["tolstoy"]["revoked"] is True
+    assert await scene.label(REVOKING_LABEL) is None
+
+
+async def test_doing_it_again_says_so_and_asks_nobody(scene: Scene) -> None:
+    await scene.revoke()
+    scene.provider.requests.clear()
+
+    ending = await scene.revoke("b")
+
+    assert isinstance(ending, Buried)
+    assert ending.already
+    assert scene.provider.requests == []
+
+
+class TestBesideRefreshes:
+    """What a refresh brings must not outlive a revocation."""
+
+    async def test_a_refresh_under_way_is_waited_for_and_its_tokens_are_ended(self, scene: Scene) -> None:
+        scene.crash_at = "send"
+        with pytest.raises(Crash):
+            await scene.refresh()
+        revoker = Revoker(scene.parts())
+
+        waiting = await revoker.run(scene.order())
+        assert isinstance(waiting, Waiting)
+        assert scene.provider.requests == []
+        scene.time.now += 900
+
+        assert isinstance(await revoker.run(scene.order()), Buried)
+        assert scene.provider.requests == ["revoke refresh-0", "revoke access-0"]
+
+    async def test_a_result_that_nobody_committed_is_rolled_forward_first(self, scene: Scene) -> None:
+        scene.crash_at = "commit"
+        with pytest.raises(Crash):
+            await scene.refresh()
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert scene.provider.requests == ["refresh refresh-0", "revoke refresh-1", "revoke access-1"]
+        assert scene.provider.alive_tokens == {"access-0"}
+
+    async def test_once_marked_nobody_refreshes(self, scene: Scene) -> None:
+        scene.crash_at = "revoke-refresh"
+        with pytest.raises(Crash):
+            await scene.revoke()
+
+        ending = await scene.refresh()
+
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.REVOKING
+        assert scene.provider.requests == []
+
+    async def test_a_refresh_that_slipped_in_before_the_mark_is_waited_for(self, scene: Scene) -> None:
+        async def overtaken() -> None:
+            scene.crash_at = "keep"
+            with pytest.raises(Crash):
+                await scene.refresh_patiently()
+
+        scene.before["mark"] = overtaken
+        revoker = Revoker(scene.parts())
+
+        assert isinstance(await revoker.run(scene.order()), Waiting)
+        assert await scene.label(REVOKING_LABEL) is not None
+        assert not any(request.startswith("revoke") for request in scene.provider.requests)
+
+    async def test_a_refresh_that_committed_before_the_mark_is_followed(self, scene: Scene) -> None:
+        async def overtaken() -> None:
+            await scene.refresh_patiently()
+
+        scene.before["mark"] = overtaken
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert scene.provider.requests[-2:] == ["revoke refresh-1", "revoke access-1"]
+        assert await scene.label(REVOKING_LABEL) is None
+
+    async def test_a_provider_whose_tokens_do_not_rotate_needs_no_claim(self) -> None:
+        scene = Scene(ProviderTraits(rotation=Rotation.NONE))
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert "claim" not in scene.steps
+
+
+class TestConsents:
+    """A new consent is somebody's will."""
+
+    @pytest.mark.parametrize("step", ["revoke-refresh", "revoke-access", "tombstone", "bury"])
+    async def test_one_that_comes_meanwhile_stops_it(self, scene: Scene, step: str) -> None:
+        async def consent() -> None:
+            scene.consent(7)
+
+        scene.before[step] = consent
+
+        assert await scene.revoke() == Superseded()
+        assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+        assert scene.document()["refreshToken"] == "refresh-7"
+        assert await scene.label(REVOKING_LABEL) is None
+
+    async def test_also_for_a_process_that_knows_nothing_of_the_beginning(self, scene: Scene) -> None:
+        scene.crash_at = "revoke-access"
+        with pytest.raises(Crash):
+            await scene.revoke()
+        scene.consent(7)
+
+        assert await scene.revoke("b") == Superseded()
+        assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+
+    async def test_one_without_refresh_token_is_a_consent_too(self, scene: Scene) -> None:
+        scene.consent(0, refreshToken=None)
+        scene.crash_at = "tombstone"
+        with pytest.raises(Crash):
+            await scene.revoke()
+        scene.consent(7, refreshToken=None)
+
+        assert await scene.revoke("b") == Superseded()
+
+    async def test_an_edited_copy_is_none(self, scene: Scene) -> None:
+        async def edit() -> None:
+            scene.consent(0, extra="edited")
+
+        scene.before["revoke-refresh"] = edit
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert scene.document()["extra"] == "edited"
+
+    async def test_the_next_one_can_be_revoked_again(self, scene: Scene) -> None:
+        await scene.revoke()
+        scene.consent(7)
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert scene.provider.alive_tokens == set()
+
+
+class TestWhenItCannotBe:
+    """Nothing is said to be revoked that was not."""
+
+    async def test_a_provider_without_revocation_is_asked_nothing(self, scene: Scene) -> None:
+        scene.provider.revocable = ()
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.REVOCATION_UNSUPPORTED
+        assert scene.steps == []
+
+    @pytest.mark.parametrize(
+        ("result", "problem"),
+        [
+            (RevocationResult.RETRY, Problem.REVOCATION_FAILING),
+            (RevocationResult.REFUSED, Problem.REVOCATION_FAILING),
+            (RevocationResult.UNSUPPORTED, Problem.REVOCATION_UNSUPPORTED),
+        ],
+    )
+    async def test_a_reply_that_is_no_yes_buries_nothing(
+        self, scene: Scene, result: RevocationResult, problem: Problem
+    ) -> None:
+        scene.provider.answer = Revocation(result, "code", 7.0)
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Failed)
+        assert (ending.problem, "code" in ending.cause) == (problem, True)
+        assert scene.document()["refreshToken"] == "refresh-0"
+
+    async def test_a_yes_that_does_not_hold_is_no_yes(self, scene: Scene) -> None:
+        scene.provider.answer = Revocation(RevocationResult.DONE)
+        scene.provider.alive = lambda document: asyncio.sleep(0, True)  # type: ignore[method-assign]
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Failed)
+        assert "still works" in ending.cause
+
+    async def test_what_nobody_can_check_is_believed(self, scene: Scene) -> None:
+        scene.provider.checks = False
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Buried)
+        assert ending.lives is None
+
+    async def test_a_secret_without_tokens_or_without_itself(self, scene: Scene) -> None:
+        scene.store.write(NAME, {"apiKey": "k"})
+        ending = await scene.revoke()
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.NOTHING_TO_REVOKE
+
+        scene.store.remove(NAME)
+        ending = await scene.revoke()
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.NOTHING_TO_REVOKE
+
+    async def test_a_store_that_does_not_answer(self, scene: Scene) -> None:
+        scene.store.fail("describe", StoreUnavailable)
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.UPSTREAM_UNAVAILABLE
+        assert scene.provider.requests == []
+
+    async def test_a_secret_that_another_cluster_owns(self, scene: Scene) -> None:
+        await scene.revoke("owner", exclusive=True)
+        scene.consent(7)
+
+        assert isinstance(await scene.revoke("other"), MirrorOnly)
+        assert "refresh-7" in scene.provider.alive_tokens
+
+    async def test_a_document_that_cannot_be_read(self, scene: Scene) -> None:
+        scene.store.write(NAME, "no JSON")
+
+        ending = await scene.revoke()
+
+        assert isinstance(ending, Failed)
+        assert ending.problem is Problem.SECRET_MALFORMED
+
+
+class TestGivingUp:
+    """Others that use the grant can refresh it again."""
+
+    async def fail(self, scene: Scene) -> Revoker:
+        scene.provider.answer = Revocation(RevocationResult.RETRY, "http_503")
+        revoker = Revoker(scene.parts())
+        assert isinstance(await revoker.run(scene.order()), Failed)
+        return revoker
+
+    async def test_the_mark_goes_and_nothing_is_in_doubt(self, scene: Scene) -> None:
+        revoker = await self.fail(scene)
+
+        assert await revoker.give_up(NAME)
+
+        assert await scene.label(REVOKING_LABEL) is None
+        parts = scene.parts("b")
+        view = await look(scene.store, NAME)
+        attempts = await parts.ledger(view.scheme).attempts(view, view.of)
+        assert fates(attempts, {}) == {0: Fate.NOT_SENT}
+
+    async def test_a_refresh_follows_once_the_claim_has_had_its_time(self, scene: Scene) -> None:
+        await (await self.fail(scene)).give_up(NAME)
+        refresher = Refresher(scene.parts("b"))
+        assert isinstance(await refresher.run(scene.target()), Waiting)
+        scene.time.now += 900
+
+        ending = await refresher.run(scene.target())
+
+        assert isinstance(ending, Current)
+        assert ending.refreshed
+
+    async def test_a_lease_is_given_back(self, scene: Scene) -> None:
+        scene.provider.lifetime = 1800.0  # less than 45 minutes: the next attempt is reserved by a label
+        assert isinstance(await scene.refresh(), Current)
+        assert scene.document()["tolstoy"]["scheme"] == "lease"
+        revoker = await self.fail(scene)
+        assert await scene.label(LEASE_LABEL) is not None
+
+        await revoker.give_up(NAME)
+
+        assert await scene.label(LEASE_LABEL) is None
+
+    async def test_a_store_that_does_not_answer_is_said(self, scene: Scene) -> None:
+        revoker = await self.fail(scene)
+        scene.store.fail("describe", StoreUnavailable)
+
+        assert not await revoker.give_up(NAME)
+
+
+async def test_two_clusters_at_once_are_one_revocation(scene: Scene) -> None:
+    endings = await asyncio.gather(scene.revoke("a"), scene.revoke("b"))
+
+    for ending in endings:
+        assert isinstance(ending, Buried | Waiting)
+    assert any(isinstance(ending, Buried) for ending in endings)
+    assert scene.provider.alive_tokens == set()
+
+
+async def test_passes_of_one_process_do_not_overlap(scene: Scene) -> None:
+    revoker = Revoker(scene.parts())
+    gate = scene.store.hold("describe")
+    first = asyncio.create_task(revoker.run(scene.order()))
+    await asyncio.sleep(0)
+
+    assert isinstance(await revoker.run(scene.order()), Waiting)
+    gate.set()
+    assert isinstance(await first, Buried)
