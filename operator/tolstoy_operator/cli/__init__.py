@@ -6,6 +6,7 @@ workloads that name the Secret.
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 
@@ -14,6 +15,8 @@ _INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
 def main() -> None:
     """The entry point of the program `kubectl-tolstoy`. Exit codes: 0 fine, 1 found or failed, 2 wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the lines of a tree shows question marks
     try:
         from tolstoy_operator.cli.commands import tolstoy  # inside, so that Ctrl-C during the imports is quiet too
 

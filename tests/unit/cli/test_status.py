@@ -51,8 +51,8 @@ def test_the_tree() -> None:
 
 
 def test_in_all_namespaces_the_tree_names_them() -> None:
-    lines = plain(as_tree([seen(namespace="a"), seen(namespace="b")], NOW, all_namespaces=True))
-    assert [line.split()[1] for line in lines[2:]] == ["a/github", "b/github"]
+    lines = plain(as_tree([seen("a", namespace="b"), seen("b", namespace="a")], NOW, all_namespaces=True))
+    assert [line.split()[1] for line in lines[2:]] == ["a/b", "b/a"]
 
 
 def test_the_table() -> None:

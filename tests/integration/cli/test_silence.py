@@ -1,0 +1,47 @@
+"""What a person sees while no operator runs: the status is silent, and a refresh waits, but not for ever."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from dev.testbed import eventually
+from tests.integration.cli.conftest import Person, marked
+from tests.integration.operator.tenant import Tenant, api_key
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def credential(tenant: Tenant) -> None:
+    tenant.create()
+
+
+def test_the_wait_ends(tenant: Tenant, developer: Person) -> None:
+    done = developer.tolstoy("refresh", "github", "--timeout", "1s", code=1)
+    assert f"error: the operator has not looked at {tenant.namespace}/github within 1 s\n" in done.err
+    assert "next: " in done.err
+
+
+def test_a_credential_that_nobody_has_looked_at(developer: Person) -> None:
+    assert "Unknown   NotYetSeen" in developer.tolstoy("status").out
+    assert "the operator has not looked at it yet" in developer.tolstoy("why", "github").out
+
+
+def test_ctrl_c_is_quiet(tenant: Tenant, developer: Person) -> None:
+    with developer.start("refresh", "github", "--timeout", "10m") as process:
+        eventually(lambda: marked(tenant), what="it has asked")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_the_answer_comes_when_an_operator_does(tenant: Tenant, developer: Person) -> None:
+    tenant.store(api_key())
+    with developer.start("refresh", "github", "--timeout", "2m") as process:
+        eventually(lambda: marked(tenant), what="it has asked")
+        with tenant.testbed.operator("late"):
+            out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, (out, err)
+    assert "ready   True (Synced)" in out
