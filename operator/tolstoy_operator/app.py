@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 DRAIN_TIMEOUT = 6.0
 """Seconds for work in hand when told to stop; with the rest of the way out it stays under ten."""
 REFRESH_TIMEOUT = 45.0
-"""Seconds for token requests in hand and for storing their answers. The chart's termination grace leaves room for it."""
+"""Seconds for token requests in hand and for storing their answers. The chart's termination grace has room for it."""
 _KOPF_TIMEOUT = 2.0
 _FIRST_LIST_PAUSE = 2.0
 

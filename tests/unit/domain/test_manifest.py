@@ -39,7 +39,9 @@ def stored(desired: DesiredSecret, version: int = 1) -> dict[str, Any]:
     """The created object as the API server would send it, with the fields that we own."""
     body = manifest(desired)
     body["metadata"] |= {"uid": "secret-uid-1", "resourceVersion": str(version)}
-    fields = {f"f:{part}": {f"f:{key}": {} for key in body["metadata"][part]} for part in ("labels", "annotations")}
+    fields: dict[str, Any] = {
+        f"f:{part}": {f"f:{key}": {} for key in body["metadata"][part]} for part in ("labels", "annotations")
+    }
     body["metadata"]["managedFields"] = [{"manager": names.FIELD_MANAGER, "fieldsV1": {"f:metadata": fields}}]
     return body
 
