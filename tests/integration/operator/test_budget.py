@@ -147,6 +147,14 @@ def test_the_chart_grants_everything_that_is_asked(testbed: Testbed, admin: Kube
     assert denied == []
 
 
+def test_metrics_name_no_credential_unless_that_is_asked_for(tenant: Tenant, operator: OperatorProcess) -> None:
+    tenant.store(oauth())
+    tenant.synced()
+    text = operator.get("/metrics")[1]
+    assert tenant.namespace not in text
+    assert tenant.org not in text
+
+
 def test_two_hundred_credentials_on_one_upstream_secret_are_read_together(tenant: Tenant, testbed: Testbed) -> None:
     tenant.store(oauth())
     names = [f"c{number}" for number in range(200)]

@@ -1,0 +1,109 @@
+"""Settings out of range: the process says which, in one line each, and ends with 2 before anything has started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tolstoy_operator.settings import Settings, SettingsError, load_settings
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[3]
+
+WRONG = {
+    "USE_AWS_SECRETS": "perhaps",
+    "AWS_REGION": "the-moon",
+    "AWS_SECRET_NAME": "",
+    "SQLITE_PATH": "",
+    "SECRETS_CACHE_DURATION_MS": "-1",
+    "SECRETS_STALE_MAX_AGE_S": "0",
+    "SECRETS_SWEEP_INTERVAL_S": "-0.5",
+    "SECRETS_FULL_SWEEP_INTERVAL_S": "1e9",
+    "RESYNC_INTERVAL_S": "nan",
+    "UNBIND_GRACE_S": "inf",
+    "STALL_AFTER_S": "ten minutes",
+    "WORKERS": "0",
+    "LEADER_ELECTION": "sometimes",
+    "POD_NAME": "",
+    "POD_NAMESPACE": "x" * 64,
+    "HTTP_HOST": "",
+    "HTTP_PORT": "65536",
+    "METRICS_PER_CREDENTIAL": "2",
+    "LOG_LEVEL": "chatty",
+    "CLUSTER_ID": "no spaces",
+    "EXCLUSIVE_REFRESH": "sometimes",
+    "SOLE_WRITER": "sometimes",
+    "REFRESH_TIME_SCALE": "2",
+    "ALLOW_SHARED_REVOCATION": "sometimes",
+    "REVOCATION_TIMEOUT_S": "0",
+    "REFRESH_WORKERS": "257",
+}
+FREE_TEXT = {"TOKEN_ENDPOINT_HOSTS", "TOKEN_ENDPOINT_ORIGINS", "PROVIDERS_DIR"}
+"""Judged where they are used, and not by their form."""
+
+
+def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    base = {key: text for key, text in os.environ.items() if key in {"PATH", "HOME", "TMPDIR", "LANG"}}
+    return subprocess.run(
+        [sys.executable, "-m", "tolstoy_operator", *args],
+        env={**base, "PYTHONPATH": str(ROOT / "operator"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_each_wrong_setting_gets_one_line_and_the_process_ends_with_2() -> None:
+    done = run(**WRONG)
+    title, *lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert title == "settings:"
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(WRONG)
+    assert done.stdout == ""
+
+
+def test_the_values_are_not_repeated() -> None:
+    done = run(AWS_REGION="AKIA-IN-THE-WRONG-PLACE", LOG_LEVEL="hunter2")
+    assert done.returncode == 2
+    assert "AKIA" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_every_setting_is_tried() -> None:
+    assert WRONG.keys() | FREE_TEXT == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({}, "AWS_REGION must be set"),
+        ({"AWS_REGION": "us-east-1", "SECRETS_CACHE_DURATION_MS": "86400001"}, "SECRETS_CACHE_DURATION_MS: "),
+        ({"AWS_REGION": "us-east-1", "SECRETS_CACHE_DURATION_MS": "5 minutes"}, "SECRETS_CACHE_DURATION_MS: "),
+        ({"AWS_REGION": "us-east-1", "WORKERS": "257"}, "WORKERS: "),
+        ({"AWS_REGION": "us-east-1", "HTTP_PORT": "-1"}, "HTTP_PORT: "),
+        ({"AWS_REGION": "us-east-1", "UNBIND_GRACE_S": ""}, "UNBIND_GRACE_S: "),
+        ({"AWS_REGION": "us-east-1", "EXCLUSIVE_REFRESH": "true"}, "CLUSTER_ID must be set"),
+        ({"AWS_REGION": "us-east-1", "SOLE_WRITER": "true"}, "SOLE_WRITER needs EXCLUSIVE_REFRESH"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_what_it_says(environment: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=says):
+        load_settings()
+
+
+@pytest.mark.parametrize("args", [("frobnicate",), ("run", "twice")])
+def test_unknown_commands_are_told_the_usage(args: tuple[str, ...]) -> None:
+    done = run(*args, AWS_REGION="us-east-1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage:")
