@@ -37,10 +37,10 @@ async def _run(names: list[str], *, quick: bool) -> None:
     print(machine.describe())
     started = time.monotonic()
     figures: list[Figure] = []
-    for name in names:
-        print(f"{name} (load {_load()})", flush=True)
-        figures += await scenarios.ALL[name](quick)
-        print(f"  load {_load()}", flush=True)
+    async with scenarios.Run(quick=quick) as run:
+        for name in names:
+            print(f"{name} (load {_load()})", flush=True)
+            figures += await scenarios.ALL[name](run)
     minutes = (time.monotonic() - started) / 60
     print(f"\n{table(figures)}\n\n{machine.describe()}; {minutes:.0f} min; load at the end {_load()}")
 

@@ -95,14 +95,14 @@ class Fleet:
             part = self.members[start : start + _SEEDED_AT_ONCE]
             aws.seed({member.upstream: member.document() for member in part})
 
-    async def apply(self, admin: RawClient) -> None:
-        """Create the credentials."""
+    async def apply(self, admin: RawClient, start: int = 0, stop: int | None = None) -> None:
+        """Create the credentials, or some of them."""
 
         async def create(member: Member) -> None:
             body = credential(member.namespace, member.name, tool=member.name, org=member.namespace)
             await admin.send("POST", member.path.rpartition("/")[0], body)
 
-        await each(self.members, create)
+        await each(self.members[start:stop], create)
 
     async def objects(self, client: RawClient) -> dict[tuple[str, str], Object]:
         """The credentials as they are, by namespace and name."""

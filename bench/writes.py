@@ -46,10 +46,10 @@ class Log:
         """Writes of one resource."""
         return [item for item in self.writes() if item.resource == resource]
 
-    async def until(self, holds: Callable[[Log], bool], *, what: str, timeout: float) -> None:
+    async def until(self, holds: Callable[[Log], bool], *, what: str, timeout: float, pause: float = 0.1) -> None:
         """Wait. Raises `TimeoutError`."""
         deadline = time.monotonic() + timeout
         while not holds(self):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout:.0f} s: {what}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)

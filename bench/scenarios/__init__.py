@@ -3,26 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final, Self
 
 from bench.bed import open_bed
 from bench.report import Figure
+from bench.scenarios import large
 from bench.scenarios.burst import burst, live
-
-Scenario = Callable[[bool], Awaitable[list[Figure]]]
-"""Called with whether it shall be quick."""
+from bench.scenarios.drift import drift
 
 
-async def _burst(quick: bool) -> list[Figure]:
-    figures: list[Figure] = []
-    for count in (40,) if quick else (1000, 5000):
+class Run:
+    """One run of some scenarios. `quick`: small numbers. An async context manager."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self._quick = quick
+        self._large: large.Large | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def burst(self) -> list[Figure]:
+        figures: list[Figure] = []
+        for count in (40,) if self._quick else (1000, 5000):
+            async with open_bed() as bed:
+                figures += await burst(bed, count)
+        return figures
+
+    async def live(self) -> list[Figure]:
         async with open_bed() as bed:
-            figures += await burst(bed, count)
-    return figures
+            return await live(bed, 40 if self._quick else 2000)
+
+    async def drift(self) -> list[Figure]:
+        async with open_bed() as bed:
+            return await drift(bed, *((20, 10) if self._quick else (200, 100)))
+
+    async def memory(self) -> list[Figure]:
+        return (await self._large_cluster()).memory
+
+    async def restart(self) -> list[Figure]:
+        return await large.restart(await self._large_cluster())
+
+    async def idle(self) -> list[Figure]:
+        cluster = await self._large_cluster()
+        if self._quick:
+            return await large.idle(cluster, 5, beside=2, SECRETS_SWEEP_INTERVAL_S="2")
+        return await large.idle(cluster, 600, beside=120)
+
+    async def latency(self) -> list[Figure]:
+        sweeps, changes = ((1.0,), 3) if self._quick else ((60.0, 5.0), 20)
+        return await large.latency(await self._large_cluster(), sweeps, changes)
+
+    async def _large_cluster(self) -> large.Large:
+        if self._large is None:
+            bed = await self._stack.enter_async_context(open_bed())
+            self._large = await large.grow(bed, 40 if self._quick else 10_000)
+        return self._large
 
 
-async def _live(quick: bool) -> list[Figure]:
-    async with open_bed() as bed:
-        return await live(bed, 40 if quick else 2000)
+Scenario = Callable[[Run], Awaitable[list[Figure]]]
 
-
-ALL: dict[str, Scenario] = {"burst": _burst, "live": _live}
+ALL: Final[dict[str, Scenario]] = {
+    "burst": Run.burst,
+    "live": Run.live,
+    "drift": Run.drift,
+    "memory": Run.memory,
+    "restart": Run.restart,
+    "idle": Run.idle,
+    "latency": Run.latency,
+}
