@@ -53,7 +53,7 @@ class _WithoutSecondPlace(Spending):
 
 
 class _WithoutCompareAndSwap(Forward):
-    async def commit(self, view: View, answer: Answer) -> Current:
+    async def commit(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> Current:
         version, document = await self._prepare(view, answer)
         await self._parts.step("commit")
         now = (await self._parts.store.describe(view.name)).labels[CURRENT]

@@ -7,14 +7,16 @@ which document follows the current one, and one compare-and-swap that makes it s
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, transplant
 from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
 from tolstoy_operator.domain.refreshids import PENDING_LABEL, late_id, result_id
-from tolstoy_operator.domain.refreshrecords import decode
+from tolstoy_operator.domain.refreshrecords import Claim, Seal, decode
 from tolstoy_operator.services.refresh.endings import Current, StartOver
+from tolstoy_operator.services.refresh.ledger import Kind
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.view import View
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
@@ -50,14 +52,40 @@ class Forward:
             return answer
         return MovedBack() if answer.books.rotated else None
 
-    async def commit(self, view: View, answer: Answer) -> Current:
+    async def commit(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> Current:
         """Make the result current. Raises `StartOver` when somebody else moved first."""
+        if any(attempt.answer is answer and isinstance(attempt.slot, Seal) for attempt in attempts):
+            await self._settle(view, answer, len(attempts))
         if self._one_write(view, answer):
             return await self._overwrite(view, answer)
         version, document = await self._prepare(view, answer)
         await self._swap(view.name, view.version, version)
         _log.info("%s: version %s follows %s", view.name, version, view.version)
         return Current(version, document, view.version, refreshed=True, rotated=answer.books.rotated)
+
+    async def _settle(self, view: View, answer: Answer, n: int) -> None:
+        """A result that came after its place had been sealed takes the next attempt, which needs no request.
+
+        From then on whoever would go on, on an old view of the store, meets it where results are looked for.
+        """
+        ledger, now = self._parts.ledger(view.scheme), self._parts.clocks.read()
+        claim = Claim(
+            of=view.of,
+            n=n,
+            token=view.token,
+            scheme=view.scheme,
+            owner=self._parts.owner,
+            cluster=self._parts.cluster,
+            nonce=self._parts.random.nonce(),
+            started_at=now.wall,
+        )
+        await self._parts.step("settle")
+        if not await ledger.reserve(view, claim):
+            raise StartOver
+        try:
+            await ledger.first.create(ledger.spot(view, view.of, n, Kind.RESULT), answer.document)
+        except AlreadyExists:
+            raise StartOver from None
 
     def _one_write(self, view: View, answer: Answer) -> bool:
         alone = self._parts.sole_writer and self._parts.owns(view)

@@ -115,7 +115,7 @@ class Refresher:
         if isinstance(news, MovedBack):
             return self._moved_back(view, memory)
         if news is not None:
-            return await self._forward.commit(view, news)
+            return await self._forward.commit(view, news, attempts)
         if (verdict := _verdict(view)) is not None and not target.insist:
             return verdict
         if not target.due(view.version, view.document):
@@ -135,7 +135,7 @@ class Refresher:
         document = self._spending.answer(grip, outcome, target.traits)
         answer = await self._spending.keep(grip, document, reserved=reserved)
         try:
-            return await self._forward.commit(view, answer)
+            return await self._forward.commit(view, answer, ())
         except StoreError:
             if answer.stored:
                 raise

@@ -106,7 +106,8 @@ class Spending:
     async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
         """Store the answer in the first place that takes it. Does not give up while the process lives.
 
-        Raises `StartOver` when the attempt was not reserved and somebody else's answer stands there: it is as good.
+        Raises `StartOver` when it came too late, or when the attempt was not reserved and somebody else's answer stands
+        there: it is as good.
         """
         pause = _AGAIN_S
         for step, place in cycle((("keep", grip.ledger.first), ("journal", grip.ledger.second))):
@@ -176,7 +177,10 @@ class Spending:
         return mine and unchanged and labels.get(REVOKING_LABEL) != view.version
 
     async def _put(self, grip: Grip, document: OAuthDocument, place: Place, *, reserved: bool) -> Answer:
-        """Into the place of the result, or beside it when a taker has sealed it: then we were very late."""
+        """Into the place of the result, or beside it when a taker has sealed it: then we were very late.
+
+        Raises `StartOver` in that case, since others may have gone on meanwhile.
+        """
         for kind in (Kind.RESULT, Kind.LATE):
             spot = grip.ledger.spot(grip.view, grip.claim.of, grip.claim.n, kind)
             try:
@@ -187,6 +191,8 @@ class Spending:
                 if kind is Kind.LATE:
                     raise
             else:
+                if kind is Kind.LATE:
+                    raise StartOver
                 return Answer(document, spot.id, stored=isinstance(place, StorePlace))
         raise AssertionError
 
