@@ -107,10 +107,6 @@ class ToolEndpoint:
         A client whose credentials were refused, or that was asked to pause, is not tried again for each of its grants.
         """
         state = self.endpoints.state(self._key(document))
-        if state.why is not None and state.concerns(document):
-            rest = state.until - self.endpoints.clock()
-            if rest > 0:
-                return replace(state.why, retry_after=rest)
         request = self._request(document, state)
         if isinstance(request, NotSent):
             return request
@@ -118,6 +114,9 @@ class ToolEndpoint:
             check_url(request.endpoint, request.policy)
         except EndpointNotAllowed as error:
             return NotSent(NotSentCause.POLICY, str(error))
+        rest = state.until - self.endpoints.clock()
+        if state.why is not None and state.concerns(document) and rest > 0:
+            return replace(state.why, retry_after=rest)
         return None
 
     async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:

@@ -1,0 +1,256 @@
+"""Where a grant's request goes, how its client authenticates, and what one refusal teaches for all grants of a client.
+
+The transport is scripted; everything between the document and the wire is real.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from tolstoy_operator.domain.catalogue import load_catalogue
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refresh import Rotation
+from tolstoy_operator.domain.tokenhealth import Liveness
+from tolstoy_operator.domain.tokenoutcome import Accepted, InDoubt, NotSent, NotSentCause, Rejected, Rejection
+from tolstoy_operator.oauth.client import TokenClient
+from tolstoy_operator.oauth.proxies import Proxies
+from tolstoy_operator.oauth.transport import BeforeSend, Transport, WireOutcome
+from tolstoy_operator.oauth.wire import Wire, WireReply
+from tolstoy_operator.services.endpoints import BREAKER_S, Endpoints, Reach, ToolEndpoint
+
+NOW = 1_790_000_000.0
+URL = "https://idp.example.com/token"
+TOKENS = '{"access_token":"at-2","expires_in":3600}'
+REFUSED = (401, '{"error":"invalid_client"}')
+DEAD = (400, '{"error":"invalid_grant"}')
+SLOW = (429, '{"error":"slow_down"}', {"retry-after": "60"})
+
+OWN_ENTRY = """
+title: Own
+sources: {wiki: {at: "https://idp.example.com/docs", date: 2026-11-24}}
+like: generic
+token_url: {value: "https://idp.example.com/token", source: wiki}
+hosts: {value: [idp.example.com], source: wiki}
+body: {value: json, source: wiki}
+"""
+
+
+class FakeTransport(Transport):
+    """Answers in turn, the last answer for ever; keeps what was sent."""
+
+    def __init__(self, answers: Iterable[tuple[object, ...] | str]) -> None:
+        super().__init__(proxies=Proxies())
+        self.answers = [item if isinstance(item, tuple) else (200, item) for item in answers]
+        self.sent: list[Wire] = []
+
+    async def send(self, wire: Wire, before_send: BeforeSend | None = None) -> WireOutcome:
+        if before_send is not None:
+            try:
+                await before_send()
+            except Exception as error:
+                return NotSent(NotSentCause.FENCE, type(error).__name__)
+        self.sent.append(wire)
+        status, body, *rest = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        headers: Mapping[str, str] = rest[0] if rest else {}  # type: ignore[assignment]
+        return WireReply(int(str(status)), {"content-length": "1", **headers}, str(body).encode())
+
+    @property
+    def ways(self) -> list[str]:
+        """How each request authenticated."""
+        return [_way(wire) for wire in self.sent]
+
+
+def _way(wire: Wire) -> str:
+    body = parse_qs(wire.body.reveal())
+    if "client_secret" in body:
+        return "post"
+    if "authorization" not in {name.lower() for name in wire.headers}:
+        return "none"
+    header = next(value.reveal() for name, value in wire.headers.items() if name.lower() == "authorization")
+    secret = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")[2]
+    return "raw" if set(secret) & set(":/+ &=") else "basic"
+
+
+class Bench:
+    def __init__(self, *answers: tuple[object, ...] | str, tool: str = "acme", own: Path | None = None) -> None:
+        self.now = 1000.0
+        self.transport = FakeTransport(answers or [TOKENS])
+        self.endpoints = Endpoints(
+            TokenClient(self.transport, clock=lambda: NOW),
+            load_catalogue(own),
+            Reach(hosts=("idp.example.com",), origins=frozenset({"http://127.0.0.1:9999"})),
+            lambda: self.now,
+        )
+        self.tool = tool
+
+    @property
+    def endpoint(self) -> ToolEndpoint:
+        return self.endpoints.of(self.tool)
+
+    async def send(self, document: OAuthDocument) -> object:
+        return await self.endpoint.send(document, before_send=lambda: True)
+
+
+def document(**members: object) -> OAuthDocument:
+    found = {
+        "accessToken": "at-1",
+        "refreshToken": "rt-1",
+        "clientId": "c1",
+        "clientSecret": "plain",
+        "tokenEndpoint": URL,
+        **members,
+    }
+    return OAuthDocument.of({key: value for key, value in found.items() if value is not None})
+
+
+async def test_the_document_says_where_and_with_what() -> None:
+    bench = Bench()
+    assert isinstance(await bench.send(document()), Accepted)
+    (wire,) = bench.transport.sent
+    assert wire.endpoint.url == URL
+    assert parse_qs(wire.body.reveal()) == {"grant_type": ["refresh_token"], "refresh_token": ["rt-1"]}
+
+
+async def test_the_catalogue_says_what_the_document_does_not(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(OWN_ENTRY)
+    bench = Bench(tool="own", own=tmp_path)
+    assert isinstance(await bench.send(document(tokenEndpoint=None)), Accepted)
+    (wire,) = bench.transport.sent
+    assert wire.endpoint.url == URL
+    assert '"refresh_token": "rt-1"' in wire.body.reveal().replace('":"', '": "')
+
+
+def test_of_an_unknown_tool_nothing_is_known() -> None:
+    assert Bench().endpoint.traits.rotation is Rotation.UNKNOWN
+    assert Bench(tool="").endpoint.provider is None
+
+
+@pytest.mark.parametrize(
+    ("members", "cause"),
+    [
+        ({"tokenEndpoint": None}, NotSentCause.POLICY),
+        ({"tokenEndpoint": "https://evil.example.com/token"}, NotSentCause.POLICY),
+        ({"tokenEndpoint": "http://idp.example.com/token"}, NotSentCause.POLICY),
+        ({"refreshToken": None}, NotSentCause.REQUEST),
+    ],
+)
+async def test_what_cannot_be_sent_is_foreseen(members: dict[str, object], cause: NotSentCause) -> None:
+    bench = Bench()
+    foreseen = bench.endpoint.foresee(document(**members))
+    assert isinstance(foreseen, NotSent)
+    assert foreseen.cause is cause
+    sent = await bench.send(document(**members))
+    assert isinstance(sent, NotSent)
+    assert bench.transport.sent == []
+
+
+def test_what_only_the_provider_can_tell_is_not_foreseen() -> None:
+    bench = Bench()
+    assert bench.endpoint.foresee(document()) is None
+    assert bench.endpoint.foresee(document(tokenEndpoint="http://127.0.0.1:9999/token")) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "ways"),
+    [
+        ({}, ["basic", "post"]),
+        ({"clientSecret": "a:/b"}, ["basic", "raw", "post"]),
+        ({"clientSecret": None}, ["none"]),
+    ],
+)
+async def test_a_refused_client_is_tried_in_every_way_that_it_has(members: dict[str, object], ways: list[str]) -> None:
+    bench = Bench(REFUSED)
+    outcome = await bench.send(document(**members))
+    assert isinstance(outcome, Rejected)
+    assert outcome.rejection is Rejection.CLIENT_MISCONFIGURED
+    assert bench.transport.ways == ways
+
+
+async def test_the_way_that_worked_is_remembered_for_the_client() -> None:
+    bench = Bench(REFUSED, TOKENS)
+    await bench.send(document())
+    await bench.send(document(refreshToken="rt-of-another"))
+    assert bench.transport.ways == ["basic", "post", "post"]
+    await bench.send(document(clientId="c2"))
+    assert bench.transport.ways[3:] == ["basic"], "another client is another matter"
+
+
+async def test_a_refused_grant_is_sent_once() -> None:
+    bench = Bench(DEAD)
+    outcome = await bench.send(document())
+    assert isinstance(outcome, Rejected)
+    assert outcome.rejection is Rejection.REAUTHORIZE
+    assert len(bench.transport.sent) == 1
+
+
+async def test_the_fence_is_asked_before_every_request() -> None:
+    bench = Bench(REFUSED)
+    asked: list[bool] = [True, False]
+    outcome = await bench.endpoint.send(document(), before_send=lambda: asked.pop(0))
+    assert outcome == NotSent(NotSentCause.FENCE, "TooLate")
+    assert len(bench.transport.sent) == 1
+
+
+async def test_a_refused_client_holds_all_grants_with_the_same_credentials() -> None:
+    bench = Bench(REFUSED)
+    await bench.send(document())
+    held = bench.endpoint.foresee(document(refreshToken="rt-of-another"))
+    assert isinstance(held, Rejected)
+    assert (held.rejection, held.retry_after) == (Rejection.CLIENT_MISCONFIGURED, BREAKER_S)
+    bench.now += 100
+    held = bench.endpoint.foresee(document())
+    assert isinstance(held, Rejected)
+    assert held.retry_after == BREAKER_S - 100
+    assert bench.endpoint.foresee(document(clientSecret="another")) is None
+    assert bench.endpoint.foresee(document(clientId="c2")) is None
+    assert bench.endpoints.of("other").foresee(document()) is None
+    assert isinstance(bench.endpoint.foresee(document(tokenEndpoint="http://idp.example.com/")), NotSent)
+
+
+async def test_after_the_pause_one_goes_first() -> None:
+    bench = Bench(REFUSED, REFUSED, DEAD)
+    await bench.send(document())
+    bench.now += BREAKER_S
+    assert bench.endpoint.foresee(document()) is None
+    held: list[object] = []
+
+    def others_ask() -> bool:
+        held.append(bench.endpoint.foresee(document()))
+        return True
+
+    await bench.endpoint.send(document(), before_send=others_ask)
+    assert isinstance(held[0], Rejected)
+    assert bench.endpoint.foresee(document()) is None, "the client was accepted, whatever became of the grant"
+
+
+async def test_a_provider_that_asks_for_a_pause_gets_it_from_the_whole_client() -> None:
+    bench = Bench(SLOW, TOKENS)
+    await bench.send(document())
+    held = bench.endpoint.foresee(document(clientSecret="another", refreshToken="rt-2"))
+    assert isinstance(held, Rejected)
+    assert (held.rejection, held.retry_after) == (Rejection.THROTTLED, 60)
+    bench.now += 60
+    assert bench.endpoint.foresee(document()) is None
+    await bench.send(document())
+    assert bench.endpoint.foresee(document()) is None
+
+
+async def test_a_doubt_teaches_nothing_about_the_client() -> None:
+    bench = Bench((500, "<html>"))
+    assert isinstance(await bench.send(document()), InDoubt)
+    assert bench.endpoint.foresee(document()) is None
+
+
+async def test_health_is_asked_where_the_provider_can_be_asked() -> None:
+    assert (await Bench().endpoint.health(document())).liveness is Liveness.UNKNOWN
+    assert await Bench().endpoint.alive(document()) is None
+    bench = Bench('{"login":"x"}', tool="github")
+    assert await bench.endpoint.alive(document(tokenEndpoint=None)) is True
+    bench = Bench((401, "{}"), tool="github")
+    assert await bench.endpoint.alive(document(tokenEndpoint=None)) is False
+    assert await bench.endpoint.alive(document(tokenEndpoint=None, accessToken=None)) is None

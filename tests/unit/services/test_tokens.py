@@ -1,0 +1,218 @@
+"""From an ending of the protocol to what the operator does next, and when a token is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from tests.unit.services.bench import Bench
+from tolstoy_operator.domain.catalogue import load_catalogue
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.tokenhealth import Liveness
+from tolstoy_operator.oauth.client import TokenClient
+from tolstoy_operator.oauth.proxies import Proxies
+from tolstoy_operator.oauth.transport import Transport
+from tolstoy_operator.observability.audit import Operation
+from tolstoy_operator.services.endpoints import Endpoints, Reach
+from tolstoy_operator.services.refresh.endings import (
+    Current,
+    Ending,
+    Failed,
+    Journalled,
+    MirrorOnly,
+    Problem,
+    Waiting,
+)
+from tolstoy_operator.services.refresh.refresher import Refresher, Target
+from tolstoy_operator.services.tokens import WAITING, Refreshed, TokenService
+
+NAME = "tolstoy/acme/org-1"
+FIRST = "11111111-1111-4111-8111-111111111111"
+SECOND = "22222222-2222-4222-8222-222222222222"
+THIRD = "33333333-3333-4333-8333-333333333333"
+
+
+@dataclass
+class FakeRefresher:
+    """Ends as told."""
+
+    ending: Ending
+    targets: list[Target] = field(default_factory=list)
+
+    async def run(self, target: Target) -> Ending:
+        self.targets.append(target)
+        return self.ending
+
+
+class Service:
+    """A token service on a fake store and a fake protocol."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.bench = Bench()
+        self.refresher = FakeRefresher(ending)
+        self.counted: list[tuple[str, str]] = []
+        self.service = TokenService(
+            refresher=cast(Refresher, self.refresher),
+            endpoints=Endpoints(
+                TokenClient(Transport(proxies=Proxies())), load_catalogue(None), Reach(), self.bench.time.monotonic
+            ),
+            secrets=self.bench.service,
+            clock=self.bench.time.wall,
+            on_refresh=lambda tool, outcome: self.counted.append((tool, outcome)),
+            record=self.bench.audited.append,
+        )
+
+    @property
+    def now(self) -> float:
+        return self.bench.time.wall()
+
+    async def served(self) -> str:
+        found = await self.bench.service.get(NAME)
+        return found.version.version_id
+
+
+def document(ends: float | None = None, **members: object) -> OAuthDocument:
+    found = {"accessToken": "at-s3cr3t", "refreshToken": "rt-s3cr3t", **members}
+    if ends is not None:
+        found["expiresAt"] = int(ends * 1000)
+    return OAuthDocument.of({key: value for key, value in found.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("ending", "result"),
+    [
+        (Current(FIRST, document(1e9), None), Refreshed(FIRST, document(1e9))),
+        (Waiting(7.0, "why"), Refreshed(cause="why", retry_after=7.0)),
+        (MirrorOnly(rival=False), Refreshed(foreign=True)),
+        (MirrorOnly(rival=True), Refreshed(foreign=True, rival=True)),
+        (
+            Failed(Problem.REFRESH_FAILING, "why", 3.0),
+            Refreshed(problem=Problem.REFRESH_FAILING, cause="why", retry_after=3.0),
+        ),
+    ],
+)
+async def test_every_ending_has_a_result(ending: Ending, result: Refreshed) -> None:
+    assert await Service(ending).service.ensure_valid(NAME) == result
+
+
+async def test_what_we_made_is_served_at_once_without_a_read() -> None:
+    service = Service(Current(SECOND, document(2e9), FIRST, refreshed=True))
+    service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
+    assert await service.served() == FIRST
+    result = await service.service.ensure_valid(NAME)
+    assert result.made
+    assert await service.served() == SECOND
+    assert service.bench.reads() == 1
+
+
+async def test_what_others_made_is_read() -> None:
+    service = Service(Current(SECOND, document(2e9), FIRST))
+    service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
+    assert await service.served() == FIRST
+    service.bench.store.write(NAME, dict(document(2e9).members), version_id=SECOND)
+    assert not (await service.service.ensure_valid(NAME)).made
+    assert await service.served() == SECOND
+    assert service.bench.reads() == 2
+
+
+async def test_a_consent_that_came_meanwhile_is_not_hidden_by_ours() -> None:
+    service = Service(Current(SECOND, document(2e9), FIRST, refreshed=True))
+    service.bench.store.write(NAME, dict(document(3e9).members), version_id=THIRD)
+    assert await service.served() == THIRD
+    await service.service.ensure_valid(NAME)
+    assert await service.served() == THIRD
+
+
+async def test_tokens_in_the_journal_are_served_before_the_store_has_them() -> None:
+    service = Service(Journalled(SECOND, document(2e9), 4.0))
+    service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
+    assert await service.served() == FIRST
+    result = await service.service.ensure_valid(NAME)
+    assert (result.made, result.version, result.retry_after) == (True, SECOND, 4.0)
+    assert await service.served() == SECOND
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome"),
+    [
+        (Current(SECOND, document(2e9), FIRST, refreshed=True), "ok"),
+        (Failed(Problem.CLIENT_MISCONFIGURED, "why"), "ClientMisconfigured"),
+    ],
+)
+async def test_what_was_tried_is_counted_and_audited(ending: Ending, outcome: str) -> None:
+    service = Service(ending)
+    await service.service.ensure_valid(NAME)
+    assert service.counted == [("acme", outcome)]
+    (entry,) = service.bench.audited
+    assert (entry.operation, entry.secret, entry.outcome) == (Operation.REFRESH, NAME, outcome)
+
+
+async def test_what_was_not_tried_is_not_audited() -> None:
+    for ending, counted in ((Current(FIRST, document(), None), []), (Waiting(1, "why"), [("acme", WAITING)])):
+        service = Service(ending)
+        await service.service.ensure_valid(NAME)
+        assert service.counted == counted
+        assert service.bench.audited == []
+
+
+async def test_the_tool_follows_from_the_name() -> None:
+    service = Service(Waiting(1, "why"))
+    await service.service.ensure_valid("some-platform-secret")
+    await service.service.ensure_valid("tolstoy/github/org-1", insist=True)
+    unknown, github = service.refresher.targets
+    assert unknown.traits != github.traits
+    assert (unknown.insist, github.insist) == (False, True)
+    assert [tool for tool, _ in service.counted] == ["", "github"]
+
+
+class TestDue:
+    @pytest.mark.parametrize(
+        ("lived", "left", "due_in"),
+        [
+            (3600, 3600, 3600 - 300),
+            (3600, 100, 100 - 300),
+            (60, 60, 60 - 20),
+        ],
+    )
+    def test_a_lead_before_the_end_with_some_spread(self, lived: float, left: float, due_in: float) -> None:
+        service = Service(Waiting(1, "why"))
+        issued = service.now + left - lived
+        found = document(service.now + left, lastUpdated=_iso(issued))
+        due = service.service.due_at(NAME, found)
+        assert due is not None
+        assert due_in - lived / 10 - 1 <= due - service.now <= due_in + 1
+
+    def test_without_an_access_token_it_is_due(self) -> None:
+        assert Service(Waiting(1, "why")).service.due_at(NAME, document(accessToken=None)) == 0
+
+    def test_an_unknown_end_is_never_due_unless_the_provider_is_known(self) -> None:
+        service = Service(Waiting(1, "why")).service
+        assert service.due_at(NAME, document()) is None
+        assert service.due_at("tolstoy/google/org-1", document()) == pytest.approx(0, abs=4000)
+        issued = document(lastUpdated=_iso(2e9))
+        assert service.due_at("tolstoy/google/org-1", issued) == pytest.approx(2e9 + 3600 - 300, abs=600)
+
+    async def test_the_protocol_asks_by_the_same_rule_or_by_the_callers(self) -> None:
+        service = Service(Waiting(1, "why"))
+        soon, later = document(service.now + 200), document(service.now + 9000)
+        await service.service.ensure_valid(NAME)
+        await service.service.ensure_valid(NAME, buffer=100)
+        await service.service.ensure_valid(NAME, buffer=10_000)
+        usual, small, large = (target.due for target in service.refresher.targets)
+        assert (usual(FIRST, soon), usual(FIRST, later)) == (True, False)
+        assert (small(FIRST, soon), small(FIRST, later)) == (False, False)
+        assert (large(FIRST, soon), large(FIRST, later)) == (True, True)
+        assert (small(FIRST, document()), small(FIRST, document(accessToken=None))) == (False, True)
+
+
+async def test_the_health_of_a_tool_that_cannot_be_asked_is_unknown() -> None:
+    service = Service(Waiting(1, "why"))
+    service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
+    assert (await service.service.validate_health(NAME)).liveness is Liveness.UNKNOWN
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
