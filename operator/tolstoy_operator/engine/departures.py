@@ -87,6 +87,7 @@ class Departures:
         self._now = now
         self._uniform = uniform
         self._failures: Counter[str] = Counter()
+        self._stumbles: Counter[Key] = Counter()
         self._pending: dict[str, str] = {}
 
     async def prepare(self, credential: Credential, namespace: Namespace) -> Finding | None:
@@ -144,9 +145,11 @@ class Departures:
         while (key := await self._queue.get()) is not None:
             try:
                 pause = await self.depart(key)
+                self._stumbles.pop(key, None)
             except KubeError as error:
                 _log.warning("deletion not finished: %s", error, extra={"namespace": key[0], "credential": key[1]})
-                pause = self._uniform(1.0, 5.0)
+                self._stumbles[key] += 1
+                pause = min(backoff(self._stumbles[key], self._uniform), _LONGEST_PAUSE)
             except Exception:
                 _log.exception("deletion not finished", extra={"namespace": key[0], "credential": key[1]})
                 pause = _LONGEST_PAUSE

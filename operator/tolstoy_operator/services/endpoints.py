@@ -213,7 +213,7 @@ class ToolEndpoint:
             ways = [AuthMethod.BASIC]
         else:
             ways = self._methods(document, self.endpoints.state(self._key(document)))
-        return [*ways, AuthMethod.BASIC_RAW] if ways[-1] is AuthMethod.BASIC else ways
+        return [*ways, AuthMethod.BASIC_RAW] if AuthMethod.BASIC in ways else ways
 
     def _request(self, document: OAuthDocument, state: _ClientState) -> TokenRequest | NotSent:
         url, token = self._token_url(document), document.refresh_token
@@ -240,6 +240,8 @@ class ToolEndpoint:
         allowed = (self.provider.authentication if self.provider else ()) or _STANDARD_METHODS
         public = document.client_secret is None
         usable = [AuthMethod(each.value) for each in allowed if (each is ClientAuthentication.NONE) == public]
+        # A document holds no key, so that way only says what is missing, where there is no other.
+        usable = [each for each in usable if each is not AuthMethod.PRIVATE_KEY_JWT] or usable
         return ([state.method] if state.method else usable) or [AuthMethod.NONE]
 
     def _client(self, document: OAuthDocument, method: AuthMethod) -> OAuthClient:
