@@ -261,11 +261,21 @@ class TestTwoCredentials:
         assert (world.reason("one"), world.reason("two")) == ("Synced", "Synced")
         assert world.data("web") == world.data("elsewhere") == FIRST
 
-    async def test_two_that_come_at_once_agree(self, world: World) -> None:
-        for name in ("one", "two"):
+    async def test_of_two_that_come_at_once_the_older_wins_whoever_is_looked_at_first(self, world: World) -> None:
+        for name in ("b-old", "a-young"):
             world.credential(name, target={"name": "web"})
         await world.settle()
-        assert sorted([world.reason("one") or "", world.reason("two") or ""]) == ["Synced", "TargetConflict"]
+        assert (world.reason("b-old"), world.reason("a-young")) == ("Synced", "TargetConflict")
+
+    async def test_one_that_is_going_claims_nothing(self, world: World) -> None:
+        world.credential("old", target={"name": "web"})
+        world.credential("young", target={"name": "web"})
+        await world.settle()
+        world.kube.edit(paths.credential(SHOP, "old"), lambda body: body["metadata"].update(deletionTimestamp="now"))
+        await world.settle()
+        world.kube.remove(WEB)
+        await world.settle()
+        assert world.reason("young") == "Synced"
 
 
 class TestRetain:
@@ -329,6 +339,16 @@ class TestLabelStripped:
         world.credential(suspend=False)
         await world.settle()
         assert (world.kube.find(GITHUB) or {})["metadata"]["labels"] == {names.MANAGED_LABEL: "true"}
+
+    async def test_what_has_become_somebody_elses_is_not_taken_for_ours(self, world: World) -> None:
+        await owned(world)
+        world.credential(suspend=True)
+        await world.settle()
+        world.kube.edit(GITHUB, strip_label)
+        world.kube.edit(GITHUB, strip_owner)
+        await world.settle()
+        assert world.inventory.secret((SHOP, "github")) is None
+        assert world.condition("Ready")["status"] == "False"
 
     async def test_a_secret_that_is_really_gone_is_not_ready(self, world: World) -> None:
         await owned(world)
@@ -409,6 +429,15 @@ class TestMerge:
         await world.settle()
         assert world.data("web") == {"theirs": "x"}
         assert world.data("api") == FIRST
+
+    async def test_our_own_release_comes_back_as_no_news(self, world: World) -> None:
+        await self.merged(world)
+        world.namespace(orgs="")
+        await world.settle()
+        world.clock.now += 600
+        await world.reconcile()
+        assert world.data("web") == {"theirs": "x"}
+        assert world.inventory.secrets_of(world.uid()) == []
 
     async def test_a_stripped_label_comes_back(self, world: World) -> None:
         await self.merged(world)

@@ -13,6 +13,7 @@ from tests.unit.engine.world import GRACE, SHOP, STALL, UPSTREAM, World
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.errors import AccessDenied, DecryptionFailed, StoreUnavailable, Throttled
+from tolstoy_operator.engine.bindings import HELD_PAUSE
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, KubeUnavailable, Unprocessable
 
@@ -152,6 +153,16 @@ async def test_each_transition_is_one_event(world: World) -> None:
     world.namespace()
     await world.settle()
     assert world.events() == ["NamespaceNotBound", "Synced"]
+
+
+async def test_another_cause_of_the_same_reason_is_none(world: World) -> None:
+    for broken in ("not json", "[1]"):
+        world.clock.now += 1
+        world.secrets.note_version(UPSTREAM, world.store.write(UPSTREAM, broken))
+        world.credential()
+        await world.settle()
+        await world.look_at_all()
+    assert world.events() == ["SecretMalformed"]
 
 
 async def test_an_event_that_cannot_be_posted_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -420,9 +431,13 @@ class TestUnbinding:
         world.namespace(orgs="")
         await world.settle()
         world.clock.now += GRACE
-        await world.look_at_all()
+        world.deliver()
+        _, pause = await world.reconcile()
+        assert pause == HELD_PAUSE, "should the watch not tell that it is gone"
+        await world.settle()
         assert world.data() is None
         assert "target" not in world.status()
+        assert world.unbound._since == {}, "it counts as lost no more"
 
     async def test_taken_back_in_time_nothing_happens(self, world: World) -> None:
         await self.unbind(world)

@@ -239,6 +239,11 @@ class World:
 
     # What is there.
 
+    def uid(self, name: str = "github", *, namespace: str = SHOP) -> str:
+        body = self.kube.find(paths.credential(namespace, name))
+        assert body is not None
+        return str(body["metadata"]["uid"])
+
     def data(self, name: str = "github", *, namespace: str = SHOP) -> dict[str, str] | None:
         body = self.kube.find(paths.secrets(namespace, name))
         if body is None:
