@@ -33,17 +33,25 @@ class Testbed:
     __test__ = False  # its name makes pytest curious
 
     def __init__(
-        self, *, mode: Literal["strict", "fast"] = "strict", audit: bool = False, progress: Progress = to_stderr
+        self,
+        *,
+        mode: Literal["strict", "fast"] = "strict",
+        audit: bool = False,
+        aws: SecretsManagerServer | None = None,
+        progress: Progress = to_stderr,
     ) -> None:
+        """`aws`: a running stand-in of somebody else, for two clusters on one; without it there is an own one."""
         self.plane = ControlPlane(audit=audit, crds=[_CRD], progress=progress)
-        self.aws = SecretsManagerServer(mode)
+        self.aws = SecretsManagerServer(mode) if aws is None else aws
+        self._own_aws = aws is None
         self._stack = contextlib.ExitStack()
         self._progress = progress
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.plane)
-            stack.enter_context(self.aws)
+            if self._own_aws:
+                stack.enter_context(self.aws)
             self._progress("installing the chart")
             Helm(self.plane).install({"store": {"region": self.aws.region}, "crds": {"install": False}})
             self._await_policies()

@@ -22,9 +22,17 @@ _START_TIMEOUT = 60.0
 
 
 class OperatorProcess:
-    """One replica. Use it as a context manager, or call `start`, and `close` in the end."""
+    """One replica. Use it as a context manager, or call `start`, and `close` in the end. `module`: what to run."""
 
-    def __init__(self, kubeconfig: Path, environment: Mapping[str, str], *, name: str = "operator") -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        environment: Mapping[str, str],
+        *,
+        name: str = "operator",
+        module: str = "tolstoy_operator",
+    ) -> None:
+        self._module = module
         self._directory = tempfile.TemporaryDirectory(prefix="tolstoy-operator-")
         self.log = Path(self._directory.name) / f"{name}.log"
         self._child: processes.Child | None = None
@@ -56,7 +64,7 @@ class OperatorProcess:
     def start(self, *, wait: bool = True) -> Self:
         """Start the process and, with `wait`, return when it says that it is ready."""
         self.log.write_bytes(b"")
-        command = [sys.executable, "-m", "tolstoy_operator"]
+        command = [sys.executable, "-m", self._module]
         self._child = processes.spawn(command, log=self.log, env=self._environment, cwd=_ROOT)
         if wait:
             eventually(self._is_ready, what=f"operator is ready\n{self.tail()}", timeout=_START_TIMEOUT)
