@@ -25,6 +25,7 @@ from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.services.refresh.revocation import Buried, Order, RevocationEnding, Revoker, Superseded
 from tolstoy_operator.services.refresh.view import look
+from tolstoy_operator.stores.base import CURRENT
 
 NAME = "tolstoy/github/org-1"
 BOTH = (TokenKind.REFRESH, TokenKind.ACCESS)
@@ -302,6 +303,34 @@ class TestBesideRefreshes:
         assert isinstance(await scene.revoke(), Buried)
         assert scene.provider.requests[-2:] == ["revoke refresh-1", "revoke access-1"]
         assert await scene.label(REVOKING_LABEL) is None
+
+    async def test_one_that_has_reserved_its_attempt_sees_the_mark_before_it_sends(self, scene: Scene) -> None:
+        async def mark() -> None:
+            current = await scene.label(CURRENT)
+            await scene.store.move_label(NAME, REVOKING_LABEL, from_version=None, to_version=current)
+
+        scene.before["verify"] = mark
+
+        ending = await scene.refresh()
+
+        assert isinstance(ending, Failed)
+        assert (ending.problem, scene.provider.requests) == (Problem.REVOKING, [])
+
+    async def test_a_claim_that_took_too_long_marks_nothing(self, scene: Scene) -> None:
+        async def stop_for_a_while() -> None:
+            scene.time.now += 11
+
+        scene.before["verify"] = stop_for_a_while
+
+        assert isinstance(await scene.revoke(), Buried)
+        assert scene.steps[:5] == ["claim", "verify", "claim", "verify", "mark"]
+
+    async def test_an_attempt_to_revoke_is_not_waited_for(self, scene: Scene) -> None:
+        scene.crash_at = "mark"
+        with pytest.raises(Crash):
+            await scene.revoke("a")
+
+        assert isinstance(await scene.revoke("b"), Buried)
 
     async def test_a_provider_whose_tokens_do_not_rotate_needs_no_claim(self) -> None:
         scene = Scene(ProviderTraits(rotation=Rotation.NONE))
