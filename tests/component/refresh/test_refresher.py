@@ -1,0 +1,361 @@
+"""What one pass does in each situation that the protocol knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.component.refresh.stage import STRICT, Stage
+from tests.simulation.provider import Behaviour
+from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
+from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL
+from tolstoy_operator.services.refresh.endings import (
+    Current,
+    Failed,
+    Journalled,
+    MirrorOnly,
+    Problem,
+    Waiting,
+)
+from tolstoy_operator.stores.base import CURRENT, PREVIOUS
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage()
+    made.consent(note="kept")
+    return made
+
+
+def refreshed(stage: Stage, *, times: int = 1, **settings: Any) -> int:
+    """Refresh so often; returns how many writes the last refresh took."""
+    replica, writes = stage.replica(**settings), 0
+    for _ in range(times):
+        stage.until_due()
+        before = stage.store.writes
+        ending = replica.run()
+        writes = stage.store.writes - before
+        assert isinstance(ending, Current), ending
+        assert ending.refreshed
+        assert stage.lives
+    return writes
+
+
+def test_a_token_that_is_due_is_refreshed_once_and_the_document_kept(stage: Stage) -> None:
+    stage.until_due()
+    before = stage.store.labels[CURRENT]
+
+    ending = stage.replica().run()
+
+    assert isinstance(ending, Current)
+    assert (ending.refreshed, ending.rotated, ending.previous) == (True, True, before)
+    assert ending.version == stage.store.labels[CURRENT]
+    assert stage.current["note"] == "kept"
+    assert stage.lives
+    assert len(stage.provider.requests) == 1
+
+
+def test_another_replica_finds_the_work_done(stage: Stage) -> None:
+    refreshed(stage)
+
+    ending = stage.replica("other").run()
+
+    assert isinstance(ending, Current)
+    assert not ending.refreshed
+    assert len(stage.provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("traits", "lifetime", "settings", "versions", "writes"),
+    [
+        pytest.param(STRICT, 3600.0, {}, 2, 3, id="claim"),
+        pytest.param(STRICT, 1800.0, {}, 1, 3, id="lease"),
+        pytest.param(ProviderTraits(Rotation.NONE), 3600.0, {}, 1, 2, id="not rotating"),
+        pytest.param(STRICT, 3600.0, {"exclusive": True}, 1, 2, id="owner"),
+        pytest.param(STRICT, 3600.0, {"exclusive": True, "sole_writer": True}, 1, 1, id="sole writer"),
+    ],
+)
+def test_what_a_refresh_costs(
+    traits: ProviderTraits, lifetime: float, settings: dict[str, bool], versions: int, writes: int
+) -> None:
+    behaviour = Behaviour.STRICT if traits.claims else Behaviour.FIXED
+    stage = Stage(behaviour, traits, lifetime=lifetime)
+    stage.consent()
+    refreshed(stage, times=2, **settings)
+    before = len(stage.store.versions)
+
+    assert refreshed(stage, **settings) == writes
+    assert len(stage.store.versions) - before == versions
+
+
+def test_steps_come_in_the_order_of_the_protocol(stage: Stage) -> None:
+    stage.until_due()
+    replica = stage.replica()
+
+    replica.run()
+
+    assert replica.steps == ["claim", "verify", "send", "keep", "commit"]
+
+
+def test_two_passes_of_one_process_do_not_overlap(stage: Stage) -> None:
+    stage.until_due()
+    replica = stage.replica()
+
+    async def again() -> object:
+        replica.refresher._busy.add(replica.target().name)
+        return await replica.refresher.run(replica.target())
+
+    assert isinstance(stage.finish(replica.process, again()), Waiting)
+    assert stage.provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"accessToken": "a", "expiresAt": 1}, Problem.REAUTHORIZATION_REQUIRED),
+        ({"accessToken": "a", "refreshToken": "", "expiresAt": 1}, Problem.REAUTHORIZATION_REQUIRED),
+        ({"refreshToken": 5, "expiresAt": 1}, Problem.SECRET_MALFORMED),
+        ({"refreshToken": "r", "expiresAt": 1, "note": "x" * 60_000}, Problem.SECRET_MALFORMED),
+        (
+            {"refreshToken": "r", "expiresAt": "2020-01-01T00:10:00Z", "lastUpdated": "2020-01-01T00:00:00Z"},
+            Problem.VERSION_BUDGET_EXCEEDED,
+        ),
+    ],
+)
+def test_nothing_is_spent_on_a_document_that_cannot_be_refreshed(
+    stage: Stage, document: dict[str, object], problem: Problem
+) -> None:
+    stage.write(document)
+
+    ending = stage.replica().run()
+
+    assert isinstance(ending, Failed)
+    assert ending.problem is problem
+    assert stage.provider.requests == []
+
+
+def test_nothing_is_spent_when_the_version_budget_is_used_up(stage: Stage) -> None:
+    stage.rules = RefreshRules(version_limit=12)
+    stage.until_due()
+    stage.edit()
+    stage.edit()
+
+    ending = stage.replica().run()
+
+    assert isinstance(ending, Failed)
+    assert ending.problem is Problem.VERSION_BUDGET_EXCEEDED
+    assert stage.provider.requests == []
+
+
+def test_a_refusal_is_confirmed_then_believed_everywhere_until_a_new_consent(stage: Stage) -> None:
+    stage.provider.end(stage.provider.families[0], "user")
+    stage.until_due()
+    replica = stage.replica()
+
+    first, early = replica.run(), replica.run()
+    stage.wait(61.0)
+    second = replica.run()
+
+    assert isinstance(first, Failed)
+    assert first.problem is Problem.REFRESH_FAILING
+    assert isinstance(early, Waiting)
+    assert isinstance(second, Failed)
+    assert second.problem is Problem.REAUTHORIZATION_REQUIRED
+    assert stage.store.labels[DEAD_LABEL] == stage.store.labels[CURRENT]
+    assert stage.replica("other", "green").run() == second
+    assert len(stage.provider.requests) == 2
+
+    stage.consent()
+
+    refreshed(stage)
+
+
+def test_a_false_verdict_is_cleared_by_insisting(stage: Stage) -> None:
+    stage.until_due()
+    stage.store.move("person", DEAD_LABEL, None, stage.store.labels[CURRENT])
+    replica = stage.replica()
+
+    assert isinstance(replica.run(), Failed)
+    assert isinstance(replica.run(insist=True), Current)
+    assert stage.lives
+
+
+def test_a_lost_response_of_a_strict_provider_is_tried_at_the_last_moment_and_told_as_lost(stage: Stage) -> None:
+    replica = stage.replica()
+    stage.until_due()
+    stage.line.lost = 1.0
+    lost = replica.run()
+    while not stage.provider.requests[-1].processed:  # the request itself may have been the one that was lost
+        stage.wait(150.0)
+        lost = replica.run(insist=True)
+    stage.line.lost = 0.0
+
+    waiting = [replica.run()]
+    while not isinstance(waiting[-1], Failed):
+        stage.wait(15.0)
+        waiting.append(replica.run())
+    refused_at = stage.loop.now
+    stage.wait(61.0)
+    verdict = replica.run()
+
+    assert isinstance(lost, Failed)
+    assert stage.current["expiresAt"] / 1000 - 1_700_000_000.0 - refused_at <= 60.0
+    assert isinstance(verdict, Failed)
+    assert verdict.problem is Problem.ROTATION_RESPONSE_LOST
+    assert stage.store.labels[LOST_LABEL] == stage.store.labels[CURRENT]
+    assert stage.replica("other", "green").run() == verdict
+
+
+def test_a_lost_response_of_a_provider_with_grace_is_recovered_at_once() -> None:
+    stage = Stage(Behaviour.GRACE, ProviderTraits(Rotation.ROTATES, 600.0))
+    stage.consent()
+    stage.until_due()
+    replica = stage.replica()
+    stage.line.lost = 1.0
+    lost = replica.run()
+    stage.line.lost = 0.0
+
+    recovered = replica.run()
+
+    assert isinstance(lost, Failed)
+    assert lost.retry_after == 0.0
+    assert isinstance(recovered, Current)
+    assert recovered.refreshed
+    assert stage.lives
+
+
+def test_where_a_refresh_ends_the_old_access_token_a_living_one_settles_the_doubt() -> None:
+    stage = Stage(traits=ProviderTraits(Rotation.ROTATES, 0.0, OldAccessToken.DIES), old_dies=True)
+    stage.consent()
+    stage.until_due()
+    replica = stage.replica()
+    stage.line.failing = 1.0
+    while not isinstance(ending := replica.run(), Failed) or "no usable answer" not in ending.cause:
+        stage.wait(15.0)
+    stage.line.failing = 0.0
+    stage.wait(30.0)
+    replica.run()
+    stage.wait(121.0)
+
+    assert isinstance(replica.run(), Current)
+    assert stage.lives
+
+
+def test_an_unreadable_reply_is_kept_for_a_person(stage: Stage) -> None:
+    stage.until_due()
+    stage.line.unreadable = 1.0
+
+    ending = stage.replica().run()
+
+    assert isinstance(ending, Failed)
+    kept = stage.store.document(stage.store.labels[DOUBT_LABEL])["tolstoy"]
+    assert kept["kind"] == "doubt"
+    assert "rt-family0-2" in kept["raw"]
+    assert stage.store.labels[DOUBT_LABEL] != stage.store.labels[CURRENT]
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["an edit", "an edit that drops what we noted"])
+def test_an_old_copy_that_is_saved_after_a_refresh_gets_the_live_tokens(stage: Stage, forgets: bool) -> None:
+    refreshed(stage)
+    old = stage.current
+    refreshed(stage)
+    stage.write({key: value for key, value in {**old, "note": "edited"}.items() if not forgets or key != "tolstoy"})
+
+    ending = stage.replica("other", "green").run()
+
+    assert isinstance(ending, Current)
+    assert ending.refreshed
+    assert stage.current["note"] == "edited"
+    assert stage.lives
+    assert len(stage.provider.requests) == 2
+    refreshed(stage)
+
+
+def test_a_version_that_was_moved_back_by_hand_is_neither_spent_nor_rolled_forward(stage: Stage) -> None:
+    refreshed(stage)
+    stage.store.move("person", CURRENT, stage.store.labels[CURRENT], stage.store.labels[PREVIOUS])
+    moved_to = stage.store.labels[CURRENT]
+    replica = stage.replica("other")
+
+    first = replica.run()
+    stage.wait(61.0)
+    second = replica.run()
+
+    assert isinstance(first, Waiting)
+    assert isinstance(second, Failed)
+    assert second.problem is Problem.REAUTHORIZATION_REQUIRED
+    assert stage.store.labels[CURRENT] == moved_to
+    assert len(stage.provider.requests) == 1
+
+
+def test_a_second_exclusive_cluster_mirrors_and_says_so(stage: Stage) -> None:
+    refreshed(stage, exclusive=True)
+    stage.until_due()
+
+    assert stage.replica("rival", "green", exclusive=True).run() == MirrorOnly(rival=True)
+    assert stage.replica("plain", "green").run() == MirrorOnly(rival=False)
+    assert len(stage.provider.requests) == 1
+
+
+def test_a_secret_whose_owner_was_taken_off_is_refreshed_by_the_others_after_a_while(stage: Stage) -> None:
+    refreshed(stage, times=2, exclusive=True)
+    stage.store.move("person", "TOLSTOY_OWNER", stage.store.labels["TOLSTOY_OWNER"], None)
+    stage.until_due()
+    other = stage.replica("other", "green")
+
+    assert isinstance(other.run(), Waiting)
+    stage.wait(121.0)
+    assert isinstance(other.run(), Current)
+    assert stage.lives
+
+
+def test_tokens_that_the_store_does_not_take_are_kept_in_the_cluster_and_written_later_by_a_peer(stage: Stage) -> None:
+    stage.until_due()
+    replica, step = stage.replica(), "send"
+
+    async def cut(name: str) -> None:
+        if name == step:
+            stage.cut_off("blue", seconds=200.0)
+
+    object.__setattr__(replica.refresher._parts, "step", cut)
+    ending = replica.run()
+    stage.wait(200.0)
+    helped = stage.replica("peer").run()
+
+    assert isinstance(ending, Journalled)
+    assert isinstance(helped, Current)
+    assert helped.version == ending.version
+    assert stage.lives
+    assert len(stage.provider.requests) == 1
+
+
+def test_a_consent_that_a_sole_writer_replaced_unseen_is_put_back() -> None:
+    stage = Stage()
+    stage.consent()
+    refreshed(stage, times=2, exclusive=True, sole_writer=True)
+    stage.until_due()
+    replica = stage.replica(exclusive=True, sole_writer=True)
+
+    async def consent(name: str) -> None:
+        if name == "overwrite":
+            stage.consent(note="new consent")
+
+    object.__setattr__(replica.refresher._parts, "step", consent)
+    ending = replica.run()
+
+    assert isinstance(ending, Current)
+    assert stage.current["note"] == "new consent"
+    assert stage.lives
+
+
+def test_a_provider_that_asks_for_a_pause_is_given_it(stage: Stage) -> None:
+    stage.until_due()
+    stage.line.failing = 1.0
+    pauses = set()
+    for _ in range(8):
+        ending = stage.replica().run()
+        pauses.add(ending.retry_after if isinstance(ending, Failed) else None)
+        stage.wait(1000.0)
+
+    assert 20.0 in pauses
