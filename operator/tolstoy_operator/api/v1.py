@@ -6,10 +6,11 @@ A test proves that the two agree.
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -50,8 +51,19 @@ class RevocationPolicy(StrEnum):
     REVOKE = "Revoke"
 
 
+_FIELDS_GIVEN: dict[frozenset[str], set[str]] = {}
+
+Repeated = Annotated[str, AfterValidator(sys.intern)]
+"""A text that many objects have in common, and that is therefore kept once."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Thousands of these stay in memory, and half of that would be each one's own set of its fields' names."""
+        given = frozenset(self.model_fields_set)
+        object.__setattr__(self, "__pydantic_fields_set__", _FIELDS_GIVEN.setdefault(given, set(given)))
 
 
 class Target(_Model):
@@ -124,9 +136,9 @@ class Condition(_Model):
 
     type: ConditionType
     status: ConditionStatus
-    reason: str
-    message: str
-    last_transition_time: str
+    reason: Repeated
+    message: Repeated
+    last_transition_time: Repeated
     observed_generation: int
 
 
@@ -179,15 +191,15 @@ class UpstreamStatus(_Model):
     name: str
     arn: str | None = None
     version_id: str | None = None
-    region: str | None = None
+    region: Repeated | None = None
 
 
 class TargetStatus(_Model):
     """The Secret as last written: its name, its keys, and when its content last changed (RFC 3339)."""
 
     name: str
-    keys: list[str]
-    last_sync_time: str
+    keys: list[Repeated]
+    last_sync_time: Repeated
 
 
 class ToolCredentialStatus(_Model):

@@ -10,6 +10,8 @@ import binascii
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from tolstoy_operator.api import names
@@ -75,9 +77,9 @@ def existing_secret(body: Mapping[str, Any], fingerprint: Fingerprint) -> Existi
         immutable=bool(body.get("immutable")),
         managed=labels.get(names.MANAGED_LABEL),
         holder=_holder(meta, labels, annotations),
-        keys={key: fingerprint(_decoded(value)) for key, value in (body.get("data") or {}).items()},
-        labels=labels,
-        annotations={key: fingerprint(value.encode()) for key, value in annotations.items()},
+        keys={intern(key): fingerprint(_decoded(value)) for key, value in (body.get("data") or {}).items()},
+        labels={intern(key): intern(value) for key, value in labels.items()},
+        annotations={intern(key): fingerprint(value.encode()) for key, value in annotations.items()},
         owned_labels=owned.get("labels", frozenset()),
         owned_annotations=owned.get("annotations", frozenset()),
         merged_keys=_merged_keys(meta),
@@ -110,7 +112,7 @@ def _owned_fields(meta: Mapping[str, Any], manager: str) -> Iterator[tuple[str, 
         for entry in meta.get("managedFields") or ():
             if entry.get("manager") == manager:
                 found.update(_field_names(entry, "f:metadata", f"f:{part}"))
-        yield part, frozenset(found)
+        yield part, _kept_once(frozenset(found))
 
 
 def _merged_keys(meta: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -127,4 +129,10 @@ def _field_names(entry: Mapping[str, Any], *path: str) -> Iterator[str]:
         node = node.get(step) or {}
     for field in node:
         if field.startswith("f:"):
-            yield field[2:]
+            yield intern(field[2:])
+
+
+@lru_cache(maxsize=1024)
+def _kept_once(fields: frozenset[str]) -> frozenset[str]:
+    """Nearly all Secrets have the same fields of ours, and there are thousands of Secrets."""
+    return fields

@@ -158,9 +158,9 @@ class Inventory:
     def observe_credential(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a ToolCredential. Returns it when somebody else changed something that matters."""
         known = self._credentials.get(_key(body))
-        fresh = _credential(body, known)
-        if self._is_past(fresh.uid, fresh.version) or (known is not None and fresh.version <= known.version):
+        if not self._is_news(known, body):
             return frozenset()
+        fresh = _credential(body, known)
         concerned = self._replace(known, fresh)
         return concerned if known is None or _differs(known, fresh) else frozenset()
 
@@ -185,11 +185,10 @@ class Inventory:
 
     def observe_secret(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a Secret that carries our label. Returns the credentials whose Secret looks different now."""
-        fresh = existing_secret(body, self._fingerprint)
-        key = (fresh.namespace, fresh.name)
-        known = self._secrets.get(key)
-        if self._is_past(fresh.uid, fresh.version) or (known is not None and fresh.version <= known.version):
+        key = _key(body)
+        if not self._is_news(self._secrets.get(key), body):
             return frozenset()
+        fresh = existing_secret(body, self._fingerprint)
         self._drop_secret(key)
         self._secrets[key] = fresh
         for uid in _owners(fresh):
@@ -283,6 +282,11 @@ class Inventory:
         self._ended[uid] = version
         if len(self._ended) > REMEMBERED_ENDS:
             del self._ended[next(iter(self._ended))]
+
+    def _is_news(self, known: Credential | ExistingSecret | None, body: Mapping[str, Any]) -> bool:
+        """Asked before a body is looked into: most of what the watches bring is the echo of our own writes."""
+        version = int(body["metadata"]["resourceVersion"])
+        return not self._is_past(body["metadata"]["uid"], version) and (known is None or version > known.version)
 
     def _is_past(self, uid: str, version: int) -> bool:
         # A Secret that lost its label goes at the very version at which it exists without: that one is not past.
