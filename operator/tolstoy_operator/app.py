@@ -19,7 +19,6 @@ import kopf
 
 from tolstoy_operator import handlers
 from tolstoy_operator.assembly import Parts, assemble
-from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.kube import finalizers
 from tolstoy_operator.kube.client import KubeClient, load_configuration
 from tolstoy_operator.kube.errors import KubeError
@@ -57,7 +56,7 @@ class Operator:
         await parts.http.start()
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
-            if await self._fill(parts.resync):
+            if await self._fill():
                 # All but kopf start before it: on its way out it cancels every task that is younger than itself.
                 tasks["lead"] = asyncio.create_task(self._lead(), name="lead")
                 tasks["lease"] = asyncio.create_task(self._hold_lease(), name="lease")
@@ -67,11 +66,12 @@ class Operator:
         finally:
             await self._shut_down(tasks)
 
-    async def _fill(self, resync: Resync) -> bool:
+    async def _fill(self) -> bool:
         """The first list, for as long as it takes. False when told to stop meanwhile."""
         while not self._stop.is_set():
             try:
-                await resync.run()
+                await self._parts.learn_cluster()
+                await self._parts.resync.run()
             except KubeError as error:
                 _log.warning("waiting for the API server: %s", error)
                 await self._pause(_FIRST_LIST_PAUSE)

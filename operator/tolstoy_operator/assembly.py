@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import functools
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -37,7 +37,6 @@ from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient, load_configuration
 from tolstoy_operator.kube.credentials import CredentialsApi
-from tolstoy_operator.kube.errors import KubeUnavailable
 from tolstoy_operator.kube.events import EventsApi
 from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.journal import KubeJournal
@@ -64,8 +63,9 @@ from tolstoy_operator.stores.base import SecretStore
 
 LEASE_NAME = "tolstoy-operator"
 _SHORTEST_POLL = 60.0
-_PAUSE = 2.0
-_log = logging.getLogger(__name__)
+
+LearnCluster = Callable[[], Awaitable[None]]
+"""Asks the API server which cluster this is. To be called once before anything acts. Raises `KubeError`."""
 
 
 class Elector(Protocol):
@@ -120,6 +120,7 @@ class Parts:
     elector: Elector
     health: Health
     http: HttpServer
+    learn_cluster: LearnCluster
 
     async def close(self) -> None:
         """Close whatever holds connections or threads."""
@@ -140,8 +141,8 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
     secrets = SecretsService(
         store, cache_ttl=settings.secrets_cache_duration_ms / 1000, stale_max_age=settings.secrets_stale_max_age_s
     )
-    cluster = settings.cluster_id or await _cluster_of(client)
-    tokens, revocations = _tokens(settings, cluster, client=client, store=store, secrets=secrets, metrics=metrics)
+    protocol = _protocol(settings, client, store)
+    tokens, revocations = _tokens(settings, protocol, secrets=secrets, metrics=metrics)
     return _join(
         settings,
         client=client,
@@ -151,6 +152,7 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
         revocations=revocations,
         elector=elector,
         metrics=metrics,
+        learn_cluster=functools.partial(_learn_cluster, client, protocol),
     )
 
 
@@ -164,6 +166,7 @@ def _join(
     revocations: RevocationService,
     elector: Elector,
     metrics: Metrics,
+    learn_cluster: LearnCluster,
 ) -> Parts:
     fingerprint = fingerprint_with(os.urandom(32))
     inventory = Inventory(fingerprint)
@@ -247,7 +250,9 @@ def _join(
     )
     resync = Resync(client, inventory, gone=dispatcher.credential_gone)
     grants.on_change(dispatcher.changed)
-    return Parts(client, store, dispatcher, resync, sweep, janitor, grants, departures, elector, health, http)
+    return Parts(
+        client, store, dispatcher, resync, sweep, janitor, grants, departures, elector, health, http, learn_cluster
+    )
 
 
 def _departures(
@@ -277,49 +282,43 @@ def _store(settings: Settings, metrics: Metrics) -> SecretStore:
     return SqliteStore(settings.sqlite_path)
 
 
-async def _cluster_of(client: KubeClient) -> str:
+async def _learn_cluster(client: KubeClient, protocol: RefreshParts) -> None:
     """What tells this cluster from others, as is the custom: the UID of its namespace kube-system."""
-    while True:
-        try:
-            return str((await client.get(f"{paths.NAMESPACES}/kube-system"))["metadata"]["uid"])
-        except KubeUnavailable as error:
-            _log.warning("waiting for the API server: %s", error)
-            await asyncio.sleep(_PAUSE)
+    if not protocol.cluster:
+        protocol.cluster = str((await client.get(f"{paths.NAMESPACES}/kube-system"))["metadata"]["uid"])
 
 
-def _tokens(
-    settings: Settings,
-    cluster: str,
-    *,
-    client: KubeClient,
-    store: SecretStore,
-    secrets: SecretsService,
-    metrics: Metrics,
-) -> tuple[TokenService, RevocationService]:
-    rules = RefreshRules().scaled(settings.refresh_time_scale)
-    parts = RefreshParts(
+def _protocol(settings: Settings, client: KubeClient, store: SecretStore) -> RefreshParts:
+    return RefreshParts(
         store=store,
         journal=KubeJournal(client, settings.pod_namespace),
         clocks=SystemClocks(),
         random=SystemRandom(),
         owner=settings.pod_name,
-        cluster=cluster,
-        rules=rules,
+        cluster=settings.cluster_id,
+        rules=RefreshRules().scaled(settings.refresh_time_scale),
         exclusive=settings.exclusive_refresh,
         sole_writer=settings.sole_writer,
     )
+
+
+def _tokens(
+    settings: Settings, protocol: RefreshParts, *, secrets: SecretsService, metrics: Metrics
+) -> tuple[TokenService, RevocationService]:
     reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
     catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
-    endpoints = Endpoints(TokenClient(Transport(deadline=rules.request_deadline_s)), catalogue, reach, time.monotonic)
+    endpoints = Endpoints(
+        TokenClient(Transport(deadline=protocol.rules.request_deadline_s)), catalogue, reach, time.monotonic
+    )
     tokens = TokenService(
-        refresher=Refresher(parts),
+        refresher=Refresher(protocol),
         endpoints=endpoints,
         secrets=secrets,
         clock=time.time,
         on_refresh=metrics.observe_refresh,
     )
     revocations = RevocationService(
-        revoker=Revoker(parts), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
+        revoker=Revoker(protocol), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
     )
     return tokens, revocations
 

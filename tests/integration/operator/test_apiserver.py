@@ -6,7 +6,7 @@ These tests have a control plane of their own, because they take it away.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,21 +49,26 @@ def tenant(testbed: Testbed, admin: KubeApi) -> Iterator[Tenant]:
 
 
 @contextmanager
-def starting(testbed: Testbed) -> Iterator[OperatorProcess]:
-    """An operator that is not waited for."""
-    operator = OperatorProcess(testbed.kubeconfig, testbed.environment())
+def no_apiserver(testbed: Testbed) -> Iterator[None]:
+    """While this lasts there is no API server; afterwards there is, however the test went."""
+    testbed.plane.stop_apiserver()
     try:
-        yield operator.start(wait=False)
+        yield
     finally:
-        operator.close()
+        testbed.plane.start_apiserver()
+
+
+def waits(operator: OperatorProcess) -> bool:
+    """Whether an operator says that it waits for the API server, and is alive but not ready."""
+    assert "waiting for the API server" in operator.log.read_text()
+    return (operator.get("/readyz")[0], operator.get("/healthz")[0]) == (503, 200)
 
 
 def test_a_restart_of_it_loses_nothing(testbed: Testbed, tenant: Tenant, operator: OperatorProcess) -> None:
     tenant.synced()
-    testbed.plane.stop_apiserver()
-    tenant.store(api_key("k2"))
-    tenant.store(api_key("new"), "new")
-    testbed.plane.start_apiserver()
+    with no_apiserver(testbed):
+        tenant.store(api_key("k2"))
+        tenant.store(api_key("new"), "new")
     tenant.create("new", "new")
 
     def recovered() -> bool:
@@ -80,25 +85,20 @@ def test_a_process_whose_lease_runs_out_ends_and_the_next_one_waits_for_the_api_
     testbed: Testbed, tenant: Tenant, operator: OperatorProcess
 ) -> None:
     tenant.synced()
-    testbed.plane.stop_apiserver()
-    assert operator.wait_exit(30) == 1
-    operator.start(wait=False)
-    eventually(lambda: "waiting for the API server" in operator.log.read_text(), what="it says that it waits")
-    assert operator.get("/readyz")[0] == 503
-    assert operator.get("/healthz")[0] == 200
-    testbed.plane.start_apiserver()
+    with no_apiserver(testbed):
+        assert operator.wait_exit(30) == 1
+        operator.start(wait=False)
+        eventually(lambda: waits(operator), what="it waits")
     tenant.patch_secret({"stringData": {"apiKey": "typo"}})
     tenant.await_data(api_key(), timeout=60)
 
 
 def test_it_leaves_while_nothing_has_been_listed_yet(testbed: Testbed) -> None:
-    testbed.plane.stop_apiserver()
-    try:
-        with starting(testbed) as operator:
-            eventually(lambda: "waiting for the API server" in operator.log.read_text(), what="it says that it waits")
-            stop(operator)
-    finally:
-        testbed.plane.start_apiserver()
+    operator = OperatorProcess(testbed.kubeconfig, testbed.environment())
+    with closing(operator), no_apiserver(testbed):
+        operator.start(wait=False)
+        eventually(lambda: waits(operator), what="it waits")
+        stop(operator)
 
 
 def test_watches_that_are_cut_are_resumed(testbed: Testbed, tenant: Tenant, tmp_path: Path) -> None:

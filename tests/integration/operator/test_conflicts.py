@@ -132,6 +132,11 @@ class TestForgedMarks:
         marks = {"tolstoy.dev/credential": "github", "tolstoy.dev/credential-uid": uid}
         _is_left_alone(tenant, tenant.add_secret(metadata={"annotations": marks}))
 
+    def test_the_label_and_annotations_of_another_live_credential(self, tenant: Tenant) -> None:
+        other = tenant.create("other")
+        marks = {"tolstoy.dev/credential": "github", "tolstoy.dev/credential-uid": other["metadata"]["uid"]}
+        _is_left_alone(tenant, tenant.add_secret(metadata={"labels": OURS, "annotations": marks}))
+
     def test_all_our_marks_under_a_controller_of_somebody_else(self, tenant: Tenant) -> None:
         marks = {"tolstoy.dev/credential": "github", "tolstoy.dev/credential-uid": "8e6a"}
         owner = _config_map(tenant)
@@ -187,14 +192,16 @@ def test_a_secret_whose_deletion_somebody_holds_up_comes_back_afterwards(tenant:
     assert tenant.await_data(api_key())["metadata"]["uid"] != before
 
 
-def test_a_copy_of_our_secret_goes(tenant: Tenant) -> None:
-    """With its labels and annotations copied it says that it is ours, and it is not where its credential wants it."""
+def test_a_copy_of_our_secret_is_left_alone(tenant: Tenant) -> None:
+    """With its labels and annotations copied it says that it is ours, but we have not written it."""
     tenant.store(api_key())
     tenant.synced(target={"deletionPolicy": "Retain"})
     copied = {part: tenant.metadata()[part] for part in ("labels", "annotations")}
-    tenant.add_secret("copy", metadata=copied)
-    tenant.await_no_secret("copy")
-    assert tenant.data() == api_key()
+    theirs = tenant.add_secret("copy", metadata=copied)
+    tenant.store(api_key("k2"))
+    tenant.await_data(api_key("k2"))
+    tenant.force_sync()
+    assert tenant.secret("copy") == theirs
 
 
 def _is_left_alone(tenant: Tenant, theirs: dict[str, Any]) -> None:

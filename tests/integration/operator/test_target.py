@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dev.testbed import eventually
-from tests.integration.operator.tenant import TOKEN_ENDS_MS, Tenant, api_key, oauth, oauth_data, value
+from tests.integration.operator.tenant import Tenant, api_key, oauth, oauth_data, value
 
 pytestmark = pytest.mark.integration
 
@@ -207,11 +207,7 @@ class TestOtherForms:
             ({"clientId": "c", "clientSecret": value("s")}, "ClientCredentials", {"clientId": "c"}),
             ({"DATABASE_URL": "postgres://u@h/d"}, "Database", {"DATABASE_URL": "postgres://u@h/d"}),
             ({"a": "x", "n": 5, "yes": True}, "Opaque", {"a": "x", "n": "5", "yes": "true"}),
-            (
-                {"accessToken": value("t"), "expiresAt": TOKEN_ENDS_MS, "unknown": {"kept": "upstream"}},
-                "OAuth2",
-                {"accessToken": value("t"), "expiresAt": str(TOKEN_ENDS_MS)},
-            ),
+            (oauth(unknown={"kept": "upstream"}), "OAuth2", oauth_data()),
         ],
         ids=lambda part: part if isinstance(part, str) else "",
     )

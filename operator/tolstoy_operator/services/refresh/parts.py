@@ -14,9 +14,10 @@ from tolstoy_operator.services.refresh.view import View
 from tolstoy_operator.stores.base import SecretStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Parts:
     """One replica. `owner` names it to people; `cluster` names its cluster to the protocol, the same for all replicas.
+    It may be set later than the rest, before the first pass.
 
     `exclusive`: this cluster alone refreshes. `sole_writer`: nobody else ever writes these secrets, so that one write
     commits a refresh.
