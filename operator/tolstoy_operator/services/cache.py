@@ -1,9 +1,9 @@
 """What was last read of each secret, and until when it can be believed.
 
-A version never changes, so a value is parsed once and the only news about a secret is another version id. An entry is
-fresh for a while after the store confirmed it; after that, or when it was invalidated, it waits to be confirmed again
-and can still stand in while the store does not answer. The least recently used values go when memory runs short; which
-version of them was last seen is remembered all the same.
+A version never changes, so the only news about a secret is another version id. An entry is fresh for a while after the
+store confirmed it; after that, or when it was invalidated, it waits to be confirmed again and can still stand in while
+the store does not answer. The least recently used values go when memory runs short; which version of them was last
+seen is remembered all the same. Documents are not kept: parsing one takes microseconds, and would double the memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tolstoy_operator.domain.documents import Document, MalformedSecret, parse_document
 from tolstoy_operator.stores.base import SecretVersion
 
 OWN_WRITE_LAG: Final = 60.0
@@ -24,21 +23,20 @@ _OVERHEAD: Final = 1024  # objects around a value, roughly
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A version, its document, and when the store last confirmed it as current.
+    """A version, and when the store last confirmed it as current.
 
     `confirmed_at`: seconds of the monotonic clock. `read_at`: the same moment in epoch seconds.
     """
 
     version: SecretVersion
-    parsed: Document | MalformedSecret
     confirmed_at: float
     read_at: float
     valid: bool = True
 
     @property
     def size(self) -> int:
-        """Bytes of memory, roughly: the text and its parsed form."""
-        return _OVERHEAD + 2 * len(self.version.value or "")
+        """Bytes of memory, roughly."""
+        return _OVERHEAD + len(self.version.value or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ class VersionCache:
             known.version.version_id == version.version_id or self._superseded(version.name, version.version_id)
         ):
             return replace(known, confirmed_at=asked_at, read_at=read_at, valid=True)
-        return CacheEntry(version, _parse(version), asked_at, read_at)
+        return CacheEntry(version, asked_at, read_at)
 
     def keep(self, entry: CacheEntry) -> None:
         """Keep an entry, and let the least recently used ones go when there is no more room."""
@@ -116,7 +114,7 @@ class VersionCache:
         earlier = self._own[name].superseded if name in self._own else frozenset()
         before = {parent} if parent is not None else set()
         self._own[name] = _OwnWrite(earlier | before - {version.version_id}, now + OWN_WRITE_LAG)
-        self.keep(CacheEntry(version, _parse(version), now, self._wall()))
+        self.keep(CacheEntry(version, now, self._wall()))
 
     def note(self, name: str, version_id: str | None) -> bool:
         """Take in that a version is current now (None: no version is). Returns whether that is news."""
@@ -150,10 +148,3 @@ class VersionCache:
         entry = self._entries.pop(name, None)
         if entry is not None:
             self.bytes -= entry.size
-
-
-def _parse(version: SecretVersion) -> Document | MalformedSecret:
-    try:
-        return parse_document(version.value)
-    except MalformedSecret as malformed:
-        return MalformedSecret(malformed.cause)  # a new one: the caught one keeps the frames of the parser alive

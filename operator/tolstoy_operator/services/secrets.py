@@ -11,10 +11,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from tolstoy_operator.domain.documents import Document, MalformedSecret, quoted
+from tolstoy_operator.domain.documents import Document, MalformedSecret, parse_document, quoted
 from tolstoy_operator.domain.errors import SecretNotFound, StoreError
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.observability import audit
@@ -41,13 +41,10 @@ class Fetched:
     stale: bool
     age: float
     read_at: float
-    parsed: Document | MalformedSecret = field(repr=False)
 
     def document(self) -> Document:
         """The parsed value. Raises `MalformedSecret`."""
-        if isinstance(self.parsed, MalformedSecret):
-            raise MalformedSecret(self.parsed.cause)
-        return self.parsed
+        return parse_document(self.version.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +213,7 @@ class SecretsService:
         )
 
     def _fetched(self, entry: CacheEntry, *, stale: bool = False) -> Fetched:
-        return Fetched(entry.version, stale, self._cache.age(entry), entry.read_at, entry.parsed)
+        return Fetched(entry.version, stale, self._cache.age(entry), entry.read_at)
 
     def _unread(self) -> Iterator[tuple[str, Actor]]:
         return ((name, actor) for name, actor in self._upcoming() if self._cache.fresh(name) is None)

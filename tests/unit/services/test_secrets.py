@@ -29,7 +29,6 @@ async def test_a_value_is_read_once_while_it_is_fresh(bench: Bench) -> None:
     assert bench.reads() == 1
     assert (first.version.version_id, first.stale, first.age) == (version_id, False, 0)
     assert (second.stale, second.age, second.read_at) == (False, TTL - 1, EPOCH + 1000)
-    assert second.document() is first.document(), "a version is parsed once"
     bench.time.sleep(1)
     assert (await bench.service.get(NAME)).age == 0
     assert bench.reads() == 2
@@ -242,12 +241,12 @@ class TestForgetting:
         assert bench.service.versions_known() == {}
 
     async def test_the_least_recently_used_values_go_for_room_and_their_versions_stay_known(self) -> None:
-        small = Bench(max_bytes=3 * (1024 + 200))
+        small = Bench(max_bytes=3 * (1024 + 100))
         versions = {name: small.store.write(name, "x" * 100) for name in ("a", "b", "c", "d")}
         for name in ("a", "b", "c", "a", "d"):
             await small.service.get(name)
         stats = small.service.stats()
-        assert (stats.entries, stats.evictions, stats.bytes) == (3, 1, 3 * (1024 + 200))
+        assert (stats.entries, stats.evictions, stats.bytes) == (3, 1, 3 * (1024 + 100))
         assert small.service.versions_known() == versions
         assert small.service.note_version("b", versions["b"]) is False
         before = small.reads()
