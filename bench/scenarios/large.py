@@ -145,7 +145,7 @@ async def latency(large: Large, sweeps: tuple[float, ...], changes: int) -> list
 
 
 async def _checked(operator: OperatorProcess) -> float:
-    """Wait until it leads and its queue is empty. Returns when, in monotonic seconds."""
+    """Wait until it has begun and its queue is empty. Returns when, in monotonic seconds."""
 
     def is_done() -> bool:
         figures = summary(operator)
