@@ -14,7 +14,7 @@ _USAGE = "usage: python -m tolstoy_operator [run | release-finalizers]"
 
 
 def main() -> int:
-    """Run one command. Exit codes: 0 stopped as told, 1 ended by itself, 2 wrong settings or usage."""
+    """Run one command. Exit codes: 0 stopped as told, 1 ended by itself, 2 wrong settings or usage, nothing started."""
     command = sys.argv[1] if len(sys.argv) > 1 else "run"
     if command not in ("run", "release-finalizers") or len(sys.argv) > 2:
         print(_USAGE, file=sys.stderr)  # noqa: T201 - there is no log yet
@@ -22,18 +22,28 @@ def main() -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        print(f"settings:\n{error}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        return 2
+        return _refuse(error)
     configure_logging(settings.log_level)
-    from tolstoy_operator import app  # after the settings: a bad one is told at once, not after a second of imports
+    # After the settings: a bad one is told at once, not after a second of imports.
+    from tolstoy_operator import app
+    from tolstoy_operator.kube.kubeconfig import KubeconfigError
 
     entry = app.run(settings) if command == "run" else app.release_finalizers()
     try:
         asyncio.run(entry)
+    except SettingsError as error:
+        return _refuse(error)
+    except KubeconfigError as error:
+        return _refuse(f"KUBECONFIG: {error}")
     except Exception:
         logging.getLogger("tolstoy_operator").exception("ended")
         return 1
     return 0
+
+
+def _refuse(why: object) -> int:
+    print(f"settings:\n{why}", file=sys.stderr)  # noqa: T201 - whoever starts it reads this, with or without a log
+    return 2
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
-from tolstoy_operator.domain.catalogue import load_catalogue
+from tolstoy_operator.domain.catalogue import CatalogueError, load_catalogue
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
@@ -58,7 +58,7 @@ from tolstoy_operator.services.resolver import SecretsResolver
 from tolstoy_operator.services.revocation import RevocationService
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.services.tokens import TokenService
-from tolstoy_operator.settings import Settings
+from tolstoy_operator.settings import Settings, SettingsError
 from tolstoy_operator.stores.base import SecretStore
 
 LEASE_NAME = "tolstoy-operator"
@@ -130,7 +130,7 @@ class Parts:
 
 
 async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> Parts:
-    """Make all parts; nothing runs yet. Raises when there is no cluster to connect to."""
+    """Make all parts; nothing runs yet. Raises `SettingsError`, and `KubeconfigError` without a cluster."""
     metrics = Metrics(version=version("tolstoy-operator"), per_credential=settings.metrics_per_credential)
     client = KubeClient(
         await load_configuration(),
@@ -305,11 +305,7 @@ def _protocol(settings: Settings, client: KubeClient, store: SecretStore) -> Ref
 def _tokens(
     settings: Settings, protocol: RefreshParts, *, secrets: SecretsService, metrics: Metrics
 ) -> tuple[TokenService, RevocationService]:
-    reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
-    catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
-    endpoints = Endpoints(
-        TokenClient(Transport(deadline=protocol.rules.request_deadline_s)), catalogue, reach, time.monotonic
-    )
+    endpoints = _endpoints(settings, protocol.rules.request_deadline_s)
     tokens = TokenService(
         refresher=Refresher(protocol),
         endpoints=endpoints,
@@ -321,6 +317,19 @@ def _tokens(
         revoker=Revoker(protocol), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
     )
     return tokens, revocations
+
+
+def _endpoints(settings: Settings, deadline: float) -> Endpoints:
+    """Raises `SettingsError`: what an organisation got wrong must stop the start, not a refresh at night."""
+    try:
+        reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
+    except ValueError as error:
+        raise SettingsError(f"TOKEN_ENDPOINT_HOSTS or TOKEN_ENDPOINT_ORIGINS: {error}") from None
+    try:
+        catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
+    except CatalogueError as error:
+        raise SettingsError(f"PROVIDERS_DIR: {error}") from None
+    return Endpoints(TokenClient(Transport(deadline=deadline)), catalogue, reach, time.monotonic)
 
 
 def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]) -> Elector:

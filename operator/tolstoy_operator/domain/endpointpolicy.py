@@ -111,7 +111,10 @@ class EndpointPolicy:
             if not is_host_name(suffix) or (suffix != name and "." not in suffix):
                 raise ValueError(f"{pattern!r} is neither a host name nor `*.` before one of two labels or more")
             if port and not (port.isascii() and port.isdecimal() and 0 < int(port) <= _LARGEST_PORT):
-                raise ValueError(f"{pattern!r} has no usable port")
+                raise ValueError(f"{pattern!r} is not a host name, or a host name and a port")
+        for origin in self.origins:
+            if not _is_origin(origin):
+                raise ValueError(f"{origin!r} is not a scheme, a host and a port, such as http://127.0.0.1:8080")
 
 
 def is_host_name(text: str) -> bool:
@@ -149,6 +152,13 @@ def _parse(text: str) -> Endpoint:
         raise EndpointNotAllowed("the endpoint's port does not exist")
     target = match["target"] or "/"
     return Endpoint(scheme, match["host"].lower().strip("[]"), port, target if target[0] == "/" else f"/{target}")
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return _parse(text).origin == text
+    except EndpointNotAllowed:
+        return False
 
 
 def _matches(pattern: str, endpoint: Endpoint) -> bool:

@@ -20,9 +20,10 @@ import aiohttp
 import tenacity
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
-from kubernetes.aio.config import load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config
 
 from tolstoy_operator.kube.errors import KubeUnavailable, from_status
+from tolstoy_operator.kube.kubeconfig import KubeconfigError, load_user_cluster
 
 Object = dict[str, Any]
 OnRequest = Callable[[str, str, int, float], None]
@@ -43,13 +44,15 @@ _LONGEST_WAIT: Final = 10.0
 async def load_configuration() -> Configuration:
     """The cluster that this process belongs to: the ServiceAccount of its pod, else the usual kubeconfig.
 
-    Raises `kubernetes.aio.config.ConfigException` when there is neither.
+    Raises `KubeconfigError` when there is neither.
     """
+    if not os.environ.get("KUBERNETES_SERVICE_HOST") or os.environ.get("KUBECONFIG"):
+        return (await load_user_cluster()).configuration
     configuration = Configuration()
-    if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+    try:
         load_incluster_config(configuration)
-    else:
-        await load_kube_config(client_configuration=configuration)
+    except ConfigException as error:
+        raise KubeconfigError(f"the ServiceAccount of this pod cannot be used: {error}") from None
     return configuration
 
 

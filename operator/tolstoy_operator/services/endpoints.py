@@ -42,11 +42,14 @@ class Reach:
     """What the platform allows beyond the catalogue.
 
     `hosts`: where the tokens of tools without an entry may go. `origins`: exact origins that skip every other rule, for
-    development and tests.
+    development and tests. Raises ValueError for an entry that cannot be meant: at the start, not at the first refresh.
     """
 
     hosts: tuple[str, ...] = ()
     origins: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        EndpointPolicy(hosts=self.hosts, origins=self.origins)
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ WRONG = {
     "REFRESH_WORKERS": "257",
 }
 FREE_TEXT = {"TOKEN_ENDPOINT_HOSTS", "TOKEN_ENDPOINT_ORIGINS", "PROVIDERS_DIR"}
-"""Judged where they are used, and not by their form."""
+"""Judged where they are used, see `test_what_only_its_user_can_judge_ends_the_start_as_well`."""
 
 
 def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -100,6 +100,47 @@ def test_what_it_says(environment: dict[str, str], says: str, monkeypatch: pytes
         monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=says):
         load_settings()
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """Settings with which a start would go on, with an API server that is not there."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        """
+        current-context: it
+        clusters: [{name: it, cluster: {server: "http://127.0.0.1:1"}}]
+        contexts: [{name: it, context: {cluster: it, user: me}}]
+        users: [{name: me, user: {}}]
+        """
+    )
+    return {"AWS_REGION": "us-east-1", "CLUSTER_ID": "here", "KUBECONFIG": str(kubeconfig)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("TOKEN_ENDPOINT_HOSTS", "idp.example.com,https://idp.example.com/token", "is not a host name"),
+        ("TOKEN_ENDPOINT_ORIGINS", "http://127.0.0.1:9/path", "not a scheme, a host and a port"),
+        ("PROVIDERS_DIR", "/no/such/directory", "cannot be read"),
+        ("KUBECONFIG", "/no/such/file", "there is no kubeconfig"),
+    ],
+)
+def test_what_only_its_user_can_judge_ends_the_start_as_well(
+    nowhere: dict[str, str], name: str, text: str, says: str
+) -> None:
+    done = run(**nowhere | {name: text})
+    title, line = done.stderr.splitlines()
+    assert (done.returncode, title) == (2, "settings:")
+    assert name in line
+    assert says in line
+
+
+def test_a_providers_file_that_is_no_entry_is_told_by_name(nowhere: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text("rotation: perhaps\n")
+    done = run(**nowhere, PROVIDERS_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "acme.yaml: " in done.stderr
 
 
 @pytest.mark.parametrize("args", [("frobnicate",), ("run", "twice")])

@@ -119,6 +119,12 @@ def test_a_list_with_an_address_in_it_does_not_come_about() -> None:
             EndpointPolicy(hosts=(pattern,))
 
 
+@pytest.mark.parametrize("text", ["", "idp:8080", "http://IDP:8080", "http://idp/", "https://idp:443", "http://u@idp"])
+def test_origins_that_match_nothing_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a scheme, a host and a port"):
+        EndpointPolicy(origins=frozenset({text}))
+
+
 def test_an_empty_list_refuses_everything() -> None:
     with pytest.raises(EndpointNotAllowed):
         check_url("https://login.example.com/token", EndpointPolicy())

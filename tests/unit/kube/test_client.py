@@ -23,6 +23,7 @@ from tolstoy_operator.kube.errors import (
     Unauthorized,
     Unprocessable,
 )
+from tolstoy_operator.kube.kubeconfig import KubeconfigError, UserCluster
 
 SECRET = {"metadata": {"name": "x"}, "data": {"accessToken": "Y2FuYXJ5LXZhbHVl"}}
 
@@ -255,12 +256,20 @@ async def test_a_pod_uses_its_own_account_unless_told_otherwise(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    async def from_file(*, client_configuration: Configuration) -> None:
-        client_configuration.host = "file"
+    async def from_file() -> UserCluster:
+        return UserCluster(Configuration("file"), "context", "default")
 
     def from_pod(configuration: Configuration) -> None:
         configuration.host = "pod"
 
-    monkeypatch.setattr(module, "load_kube_config", from_file)
+    monkeypatch.setattr(module, "load_user_cluster", from_file)
     monkeypatch.setattr(module, "load_incluster_config", from_pod)
     assert (await module.load_configuration()).host == source
+
+
+async def test_a_pod_without_its_account_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(KubeconfigError, match="the ServiceAccount of this pod cannot be used: Service token file"):
+        await module.load_configuration()
