@@ -167,6 +167,10 @@ def test_the_installation_pages_command_takes_the_finalizer_off(
         r"^\$ (kubectl get toolcredentials .*?)^```$", docs.text("install.md"), re.DOTALL | re.MULTILINE
     )
     path = f"{plane.binaries.kubectl.parent}:{os.environ['PATH']}"
-    subprocess.run(["bash", "-ec", command], env={"KUBECONFIG": str(plane.kubeconfig), "PATH": path, "HOME": str(plane.dir)}, check=True)
+    subprocess.run(
+        ["bash", "-ec", command],
+        env={"KUBECONFIG": str(plane.kubeconfig), "PATH": path, "HOME": str(plane.dir)},
+        check=True,
+    )
     assert admin.get(GITHUB).body["metadata"]["finalizers"] == ["example.com/theirs"]
     assert admin.patch(GITHUB, {"metadata": {"finalizers": None}}).ok
