@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Self
 
-from bench.bed import open_bed
+from bench.bed import Bed, open_bed
 from bench.report import Figure
 from bench.scenarios import large
 from bench.scenarios.burst import burst, live
@@ -14,10 +14,11 @@ from bench.scenarios.drift import drift
 
 
 class Run:
-    """One run of some scenarios. `quick`: small numbers. An async context manager."""
+    """One run of some scenarios. `quick`: small numbers, and one cluster for all. An async context manager."""
 
     def __init__(self, *, quick: bool) -> None:
         self._quick = quick
+        self._shared: Bed | None = None
         self._large: large.Large | None = None
         self._stack = AsyncExitStack()
 
@@ -30,16 +31,16 @@ class Run:
     async def burst(self) -> list[Figure]:
         figures: list[Figure] = []
         for count in (40,) if self._quick else (1000, 5000):
-            async with open_bed() as bed:
+            async with self._bed() as bed:
                 figures += await burst(bed, count)
         return figures
 
     async def live(self) -> list[Figure]:
-        async with open_bed() as bed:
+        async with self._bed() as bed:
             return await live(bed, 40 if self._quick else 2000)
 
     async def drift(self) -> list[Figure]:
-        async with open_bed() as bed:
+        async with self._bed() as bed:
             return await drift(bed, *((20, 10) if self._quick else (200, 100)))
 
     async def memory(self) -> list[Figure]:
@@ -51,7 +52,7 @@ class Run:
     async def idle(self) -> list[Figure]:
         cluster = await self._large_cluster()
         if self._quick:
-            return await large.idle(cluster, 5, beside=2, SECRETS_SWEEP_INTERVAL_S="2")
+            return await large.idle(cluster, 5, beside=0, SECRETS_SWEEP_INTERVAL_S="2")
         return await large.idle(cluster, 600, beside=120)
 
     async def latency(self) -> list[Figure]:
@@ -60,9 +61,22 @@ class Run:
 
     async def _large_cluster(self) -> large.Large:
         if self._large is None:
-            bed = await self._stack.enter_async_context(open_bed())
+            bed = await self._kept()
             self._large = await large.grow(bed, 40 if self._quick else 10_000)
         return self._large
+
+    async def _kept(self) -> Bed:
+        if self._shared is None:
+            self._shared = await self._stack.enter_async_context(open_bed())
+        return self._shared
+
+    @asynccontextmanager
+    async def _bed(self) -> AsyncIterator[Bed]:
+        if self._quick:
+            yield await self._kept()
+            return
+        async with open_bed() as bed:
+            yield bed
 
 
 Scenario = Callable[[Run], Awaitable[list[Figure]]]

@@ -48,7 +48,7 @@ class Templates:
 
 async def burst(bed: Bed, count: int) -> list[Figure]:
     """`count` credentials that are there when the operator starts."""
-    templates, empty_cpu = await _sample(bed)
+    templates, empty_cpu = await _sample(bed, "burst-sample")
     before = await _raw(bed, templates, Fleet("before", count))
     fleet = Fleet("burst", count)
     say(f"setting up {count} credentials")
@@ -82,7 +82,7 @@ async def burst(bed: Bed, count: int) -> list[Figure]:
 
 async def live(bed: Bed, count: int) -> list[Figure]:
     """`count` credentials that are created while the operator runs."""
-    templates, _ = await _sample(bed)
+    templates, _ = await _sample(bed, "live-sample")
     fleet = Fleet("live", count)
     fleet.seed(bed.testbed.aws)
     await fleet.bind(bed.admin)
@@ -110,9 +110,9 @@ async def live(bed: Bed, count: int) -> list[Figure]:
     ]
 
 
-async def _sample(bed: Bed) -> tuple[Templates, float]:
+async def _sample(bed: Bed, prefix: str) -> tuple[Templates, float]:
     """See what the operator writes, and what it takes to start with next to nothing to do."""
-    fleet = Fleet("sample", _SAMPLE)
+    fleet = Fleet(prefix, _SAMPLE)
     await bed.set_up(fleet)
     log = bed.log()
     with bed.operator() as operator:

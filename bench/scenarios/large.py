@@ -96,10 +96,11 @@ async def restart(large: Large) -> list[Figure]:
 
 
 async def idle(large: Large, seconds: float, *, beside: float, **settings: str) -> list[Figure]:
-    """Nothing changes for `seconds`; then a hundred secrets do. `beside`: seconds for a process without credentials."""
+    """Nothing changes for `seconds`; then a hundred secrets do. `beside`: seconds for a process without
+    credentials, which needs a cluster of its own; 0: leave that out.
+    """
     bed, name = large.bed, f"idle {len(large.fleet):,}"
-    say(f"an operator without credentials, {beside:.0f} s")
-    empty = await _empty_load(beside)
+    empty = await _empty_load(beside) if beside else None
     with bed.operator(**settings) as operator:
         await _checked(operator)
         before = settle(operator)
@@ -115,7 +116,7 @@ async def idle(large: Large, seconds: float, *, beside: float, **settings: str) 
     polls = len(large.fleet) * seconds / 300
     return [
         Figure(name, f"AWS calls in {seconds:.0f} s", _calls(calls), f"each once per 5 min, computed: {polls:,.0f}"),
-        Figure(name, "CPU", f"{load:.1%} of a core", f"no credentials: {empty:.1%}"),
+        Figure(name, "CPU", f"{load:.1%} of a core", "" if empty is None else f"no credentials: {empty:.1%}"),
         Figure(name, "writes", str(writes), aim="0"),
         Figure(name, f"AWS calls for {changed} changes at once", _calls(arrived), f"one each: {changed}"),
     ]
@@ -150,9 +151,9 @@ async def _checked(operator: OperatorProcess) -> float:
     def is_done() -> bool:
         figures = summary(operator)
         queue = figures["queue"]
-        return (
-            figures["leader"] and queue["depth"] == queue["running"] == 0 and figures["secrets"]["cache"]["reads"] > 0
-        )
+        resting: bool = queue["depth"] == queue["running"] == 0
+        has_read: bool = figures["secrets"]["cache"]["reads"] > 0
+        return resting and has_read
 
     await asyncio.to_thread(lambda: eventually(is_done, what="all are checked", timeout=_TIMEOUT, pause=0.25))
     return time.monotonic()
@@ -171,6 +172,7 @@ async def _list_all(bed: Bed) -> float:
 
 
 async def _empty_load(seconds: float) -> float:
+    say(f"an operator without credentials, {seconds:.0f} s")
     async with open_bed() as bed:
         with bed.operator() as operator:
             before = settle(operator)
