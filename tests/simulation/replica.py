@@ -122,9 +122,11 @@ class Replica:
             case MirrorOnly():
                 return 300.0 * (1.0 + jitter)
             case Journalled():
-                return ending.retry_after
-        until_due = (ending.document.expires_at or 0.0) - self._habits.lead - self._process.read().wall
-        return max(1.0, until_due + 30.0 * jitter)
+                return max(1.0, min(ending.retry_after, self._until_due(ending.document))) + jitter
+        return max(1.0, self._until_due(ending.document) + 30.0 * jitter)
+
+    def _until_due(self, document: OAuthDocument) -> float:
+        return (document.expires_at or 0.0) - self._habits.lead - self._process.read().wall
 
     async def _publish(self, version: str, previous: str | None) -> None:
         """To the mirror, unless it shows something newer already."""

@@ -46,8 +46,10 @@ class World:
         self.story: list[str] | None = [] if tell else None
         draw = self.random
         self.behaviour = draw.choices(list(Behaviour), weights=[6, 2, 2, 1])[0]
-        self.lifetime = draw.choice([1800.0, 3600.0, 3600.0, 7200.0])
-        self.horizon = self.lifetime * draw.uniform(1.2, 3.2)
+        self.mode = draw.choices(["shared", "exclusive", "rivals", "mixed"], weights=[6, 2, 1, 1])[0]
+        self.thrifty = self.mode == "exclusive" and draw.random() < 0.25
+        self.lifetime = 600.0 if self.thrifty else draw.choice([1800.0, 3600.0, 3600.0, 7200.0])
+        self.horizon = max(self.lifetime * draw.uniform(1.2, 3.2), 1900.0 + 2000.0 * draw.random())
         self.stormy = draw.random()
         self.provider = SimulatedProvider(
             self.loop,
@@ -56,13 +58,15 @@ class World:
             grace=draw.choice([60.0, 3600.0]),
             old_dies=self.behaviour is not Behaviour.FIXED and draw.random() < 0.3,
         )
-        self.rules = RefreshRules(shortest_shared_s=0.0, version_limit=10_000)
+        self.rules = RefreshRules(shortest_shared_s=1260.0 if self.thrifty else 0.0, version_limit=10_000)
         self.store = SimulatedStore(self.loop)
         self.network = Network(self.loop, draw, Weather())
         self.line = Line()
         self.faults = FaultPoints(strike=self._strike)
         self.clusters = [SimulatedCluster(self.loop, f"cluster{n}") for n in range(draw.choice([1, 1, 2, 3]))]
         self.processes = self._processes()
+        self.traits = self._draw_traits()
+        self.sole_writer = self.mode == "exclusive" and draw.random() < 0.3
         self.habits = {process.name: self._habits(process) for process in self.processes}
         self.referee = Referee(
             self.loop,
@@ -72,8 +76,9 @@ class World:
             self.processes,
             self.rules,
             self.network.weather,
-            sole_writer=any(habits.sole_writer for habits in self.habits.values()),
-            forgiving=any(habits.traits.forgiving for habits in self.habits.values()),
+            sole_writer=self.sole_writer,
+            forgiving=self.traits.forgiving,
+            thrifty=self.thrifty,
         )
         self.strikes: Counter[str] = Counter()
         self._strikes: list[tuple[float, str, Callable[[Process], None]]] = [
@@ -122,23 +127,19 @@ class World:
 
     def _habits(self, process: Process) -> Habits:
         draw = self.random
-        if not hasattr(self, "_mode"):
-            self._traits = self._draw_traits()
-            self._mode = draw.choices(["shared", "exclusive", "rivals", "mixed"], weights=[6, 2, 1, 1])[0]
-            self._sole = self._mode == "exclusive" and draw.random() < 0.3
         first = process.cluster == self.clusters[0].name
         exclusive = {
             "shared": False,
             "exclusive": first,
             "rivals": True,
             "mixed": first and draw.random() < 0.5,
-        }[self._mode]
+        }[self.mode]
         return Habits(
-            traits=self._traits,
+            traits=self.traits,
             rules=self.rules,
             lead=min(300.0, self.lifetime / 3) + draw.uniform(0.0, 5.0),
             exclusive=exclusive,
-            sole_writer=self._sole and exclusive,
+            sole_writer=self.sole_writer and exclusive,
         )
 
     def _draw_traits(self) -> ProviderTraits:

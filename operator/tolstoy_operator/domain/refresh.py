@@ -42,6 +42,8 @@ class RefreshRules:
     version_limit: int = 100
     spare_versions: int = 10
     """A refresh starts only while the secret can take this many versions more."""
+    upstream_every_s: float = 1200.0
+    """Tokens that live too short for the version budget wait in the owner's journal between writes upstream."""
     settled_s: float = 60.0
     """What only a read says about a version that was moved back by hand is believed after this long."""
 
@@ -58,6 +60,7 @@ class RefreshRules:
             confirm_after_s=(low * factor, high * factor),
             lease_below_s=self.lease_below_s * factor,
             shortest_shared_s=self.shortest_shared_s * factor,
+            upstream_every_s=self.upstream_every_s * factor,
             settled_s=self.settled_s * factor,
         )
 
@@ -282,6 +285,14 @@ def next_scheme(traits: ProviderTraits, lifetime: float | None, rules: RefreshRu
 def too_short_to_share(traits: ProviderTraits, lifetime: float | None, rules: RefreshRules) -> bool:
     """Whether tokens of this lifetime cannot be refreshed in shared mode: each refresh costs a version."""
     return traits.claims and lifetime is not None and lifetime < rules.shortest_shared_s
+
+
+def may_wait(answer: Answer, *, age: float, rules: RefreshRules) -> bool:
+    """Whether the tokens of an owner can stay in its journal for now. `age`: of the current version, seconds."""
+    issued, ends = answer.document.last_updated, answer.document.expires_at
+    if answer.books.scheme is not Scheme.OWNER or issued is None or ends is None:
+        return False
+    return ends - issued < rules.shortest_shared_s and age < rules.upstream_every_s
 
 
 def spare_versions(ages: Sequence[float], labelled: int, rules: RefreshRules) -> int:

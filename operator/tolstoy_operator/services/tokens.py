@@ -151,8 +151,8 @@ def _result(ending: Ending) -> Refreshed:
     match ending:
         case Current(version=version, document=document, refreshed=made):
             return Refreshed(version, document, made=made)
-        case Journalled(version=version, document=document, retry_after=pause):
-            return Refreshed(version, document, made=True, retry_after=pause)
+        case Journalled(version=version, document=document, retry_after=pause, refreshed=made):
+            return Refreshed(version, document, made=made, retry_after=pause)
         case Waiting(seconds=seconds, why=why):
             return Refreshed(cause=why, retry_after=seconds)
         case MirrorOnly(rival=rival):

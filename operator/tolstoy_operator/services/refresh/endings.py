@@ -43,14 +43,16 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """New tokens are durable in this cluster only, as the future version `version`: they may be published here.
+    """The newest tokens are durable in this cluster only, as the future version `version`: they may be published here.
 
-    A later pass, of any replica of this cluster, writes them upstream.
+    A later pass, of any replica of this cluster, writes them upstream; `retry_after`: in so many seconds.
+    `refreshed`: this pass brought them.
     """
 
     version: str
     document: OAuthDocument
     retry_after: float
+    refreshed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

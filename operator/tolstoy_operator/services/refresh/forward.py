@@ -21,7 +21,6 @@ from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.view import View
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
-_LONGEST_CHAIN = 64
 _log = logging.getLogger(__name__)
 
 
@@ -37,20 +36,28 @@ class Forward:
         self._parts = parts
 
     async def news(self, view: View, attempts: list[Attempt]) -> Answer | MovedBack | None:
-        """The result that should replace the current version."""
+        """The result that should replace the current version: the newest of those that follow from it."""
         answer = best(attempts) or await self._pending(view)
         if answer is None:
             return None
-        if answer.books.base == view.version:
-            undone = view.labels.get(PREVIOUS) == answer.version or bool(await self._successors(view, answer))
-        elif not answer.books.rotated:
+        exact = answer.books.base == view.version
+        if not exact and not answer.books.rotated:
             return None  # the token in the edited document was not spent by this
-        else:
-            answer = await self._newest(view, answer)
-            undone = view.labels.get(PREVIOUS) == target_id(view.arn, view.version, answer)
-        if not undone:
-            return answer
-        return MovedBack() if answer.books.rotated else None
+        newest = await self._newest(view, answer)
+        undone = view.labels.get(PREVIOUS) == target_id(view.arn, view.version, newest)
+        if undone or (exact and await self._was_current(view, answer)):
+            return MovedBack() if answer.books.rotated else None
+        return newest
+
+    async def _was_current(self, view: View, answer: Answer) -> bool:
+        """Only what was current has successors, unless the chain grew in the journal."""
+        if not await self._successors(view, answer):
+            return False
+        try:
+            await self._parts.store.get(view.name, version_id=answer.version, label=None)
+        except SecretNotFound:
+            return False
+        return True
 
     async def commit(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> Current:
         """Make the result current. Raises `StartOver` when somebody else moved first."""
@@ -164,9 +171,6 @@ class Forward:
 
     async def _newest(self, view: View, answer: Answer) -> Answer:
         """The end of the chain: an old copy of a document gets the tokens that are alive now."""
-        for _ in range(_LONGEST_CHAIN):
-            later = best(await self._successors(view, answer))
-            if later is None:
-                break
+        while (later := best(await self._successors(view, answer))) is not None:
             answer = later
         return answer

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from tolstoy_operator.domain.errors import LabelMoved, LimitExceeded, StoreError
 from tolstoy_operator.domain.oauthdocument import DOCUMENT_LIMIT, MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.refresh import (
+    Answer,
     Attempt,
     ProviderTraits,
     Recovery,
+    best,
     fates,
     last_moment,
+    may_wait,
     patience,
     recovery,
     refusals,
@@ -115,11 +118,17 @@ class Refresher:
         if isinstance(news, MovedBack):
             return self._moved_back(view, memory)
         if news is not None:
-            return await self._forward.commit(view, news, attempts)
+            if not self._waits(view, news):
+                return await self._forward.commit(view, news, attempts)
+            view = view.moved_on(news.version, news.document)
+            memory = self._memory(view)
+            attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
+            if best(attempts) is not None:
+                raise StartOver
         if (verdict := _verdict(view)) is not None and not target.insist:
             return verdict
         if not target.due(view.version, view.document):
-            return Current(view.version, view.document, view.labels.get(PREVIOUS))
+            return self._as_it_is(view)
         obstacle = await self._obstacle(target, view, attempts, memory)
         return obstacle or await self._spend(target, view, attempts, memory)
 
@@ -134,12 +143,28 @@ class Refresher:
             return await self._without_tokens(grip, outcome, target.traits, attempts, memory)
         document = self._spending.answer(grip, outcome, target.traits)
         answer = await self._spending.keep(grip, document, reserved=reserved)
+        if self._waits(view, answer):
+            return Journalled(answer.version, document, self._until_upstream(view))
         try:
             return await self._forward.commit(view, answer, ())
         except StoreError:
             if answer.stored:
                 raise
             return Journalled(answer.version, document, self._soon())
+
+    def _as_it_is(self, view: View) -> Ending:
+        if view.ahead is not None:
+            return Journalled(view.ahead, view.document, self._until_upstream(view), refreshed=False)
+        return Current(view.version, view.document, view.labels.get(PREVIOUS))
+
+    def _waits(self, view: View, answer: Answer) -> bool:
+        """Whether the answer stays in our journal for now, because the store cannot take a version for each."""
+        age = self._parts.clocks.read().wall - view.created_at
+        return not answer.stored and self._parts.owns(view) and may_wait(answer, age=age, rules=self._parts.rules)
+
+    def _until_upstream(self, view: View) -> float:
+        age = self._parts.clocks.read().wall - view.created_at
+        return max(self._parts.rules.upstream_every_s - age, _SOON_S[0])
 
     async def _obstacle(self, target: Target, view: View, attempts: Sequence[Attempt], memory: Memory) -> Ending | None:
         """Why no request may be made now, although one is due."""

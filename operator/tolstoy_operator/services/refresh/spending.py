@@ -92,7 +92,7 @@ class Spending:
         scheme = next_scheme(traits, lifetime, self._parts.rules, owner=owns)
         claim = grip.claim
         books = Bookkeeping(
-            base=view.version,
+            base=view.ahead or view.version,
             of=claim.of,
             n=claim.n,
             under=claim.scheme,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint
@@ -18,7 +18,9 @@ class View:
     """What one look showed. It may be stale: whatever rests on it is validated again by the write that follows.
 
     `origin`: the current refresh token's identity and how attempts on it are reserved; `token`: its fingerprint.
-    `owner`: the cluster that alone refreshes this secret, None when nothing is said about that.
+    `owner`: the cluster that alone refreshes this secret, None when nothing is said about that. `created_at`: of the
+    current version, epoch seconds. `ahead`: the version that `document` will have, when it is newer than the current
+    one and waits in the journal.
     """
 
     name: str
@@ -29,6 +31,8 @@ class View:
     origin: Origin
     token: str
     owner: str | None
+    created_at: float
+    ahead: str | None = None
 
     @property
     def of(self) -> str:
@@ -43,6 +47,12 @@ class View:
         """
         interrupted = self.labels.get(OWNER_LABEL) != self.origin.owner
         return Scheme.CLAIM if self.origin.scheme is Scheme.OWNER and interrupted else self.origin.scheme
+
+    def moved_on(self, version: str, document: OAuthDocument) -> View:
+        """The same look, with a newer document that waits in the journal."""
+        known = origin(self.arn, version, document)
+        token = fingerprint(self.arn, document.refresh_token)
+        return replace(self, document=document, origin=known, token=token, ahead=version)
 
     def carries(self, label: str) -> bool:
         """Whether the current version has the label."""
@@ -64,7 +74,7 @@ async def look(store: SecretStore, name: str) -> View:
     if token and not intact(arn, document):
         known = await _trace(store, name, arn, version, token)
     owner = await _owner(store, name, described.labels)
-    return View(name, arn, version, described.labels, document, known, token, owner)
+    return View(name, arn, version, described.labels, document, known, token, owner, found.created_at)
 
 
 async def _owner(store: SecretStore, name: str, labels: Mapping[str, str]) -> str | None:
