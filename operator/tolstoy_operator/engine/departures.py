@@ -160,6 +160,8 @@ class Departures:
 
     async def _farewell(self, credential: Credential, namespace: Namespace) -> _Farewell:
         fate, upstream = self._fate(credential, namespace), credential.upstream
+        if upstream is not None and (fate is not Leave.REVOKE or self._is_used(upstream)):
+            await self._revocations.give_up(upstream)  # it may have begun
         if fate is not Leave.REVOKE or upstream is None:
             return _Farewell(Told.SKIPPED, f"the grant was not revoked: {self._why(credential, fate)}")
         if self._is_used(upstream):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.reasons import SOUND_REASONS, Reason
 from tolstoy_operator.domain.schedule import backoff
 from tolstoy_operator.domain.status import reason_of
 from tolstoy_operator.engine.bindings import Unbound
@@ -169,7 +169,7 @@ class Dispatcher:
             # One credential's trouble is never another's: log it, come back to it later, go on.
             _log.exception("reconciliation failed", extra={"namespace": key[0], "credential": key[1]})
             return "InternalError", self._after_failure(key)
-        if reason in (None, Reason.SYNCED):
+        if reason is None or reason in SOUND_REASONS:
             self._failures.pop(key, None)
         else:
             self._failures[key] += 1

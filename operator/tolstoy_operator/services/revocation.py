@@ -91,8 +91,8 @@ class RevocationService:
 
 def _result(ending: RevocationEnding) -> Revoked:
     match ending:
-        case Buried(lives=lives, already=already):
-            return Revoked(Outcome.REVOKED, _told(lives, already=already))
+        case Buried():
+            return Revoked(Outcome.REVOKED, _told(ending))
         case Superseded():
             return Revoked(Outcome.SUPERSEDED, "a new consent was stored meanwhile, and stays")
         case MirrorOnly():
@@ -104,9 +104,12 @@ def _result(ending: RevocationEnding) -> Revoked:
             return Revoked(outcome, cause, problem, pause)
 
 
-def _told(lives: bool | None, *, already: bool) -> str:
-    if already:
+def _told(buried: Buried) -> str:
+    if buried.already:
         return "the grant had been revoked before"
-    if lives:
-        return "the refresh token is revoked; this provider lets the access token work until it ends"
-    return "the tokens are revoked" + ("" if lives is False else ", as the provider says; nobody can check it")
+    checked = "" if buried.lives is False else ", as the provider says; nobody can check it"
+    text = f"the tokens are revoked{checked}"
+    if buried.lives:
+        text = "the refresh token is revoked; this provider lets the access token work until it ends"
+    lost = "; the response of an earlier refresh was lost, and what it brought may live on: look at the provider"
+    return text + (lost if buried.doubt else "")

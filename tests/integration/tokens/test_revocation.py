@@ -213,6 +213,7 @@ class TestRights:
             eventually(lambda: granted.tenant.get(REVOCABLE) is None, what="the credential is gone", timeout=6)
         await_event(granted, "RevocationSkipped")
         assert lives(granted) == (True, True)
+        assert "TOLSTOY_REVOKING" not in labels(granted)
 
     def test_the_wish_can_be_taken_back(self, granted: Consent) -> None:
         held(granted)

@@ -197,6 +197,7 @@ class TestDeletion:
         assert shop.revocations.asked == []
         assert shop.finalizers() is None
         assert shop.events() == ["GrantKept"]
+        assert shop.revocations.given_up == [UPSTREAM], "it may have begun while the other one was not there yet"
 
     async def test_one_that_is_going_too_uses_nothing(self, shop: Shop) -> None:
         await shop.ask()
@@ -221,6 +222,7 @@ class TestDeletion:
         assert shop.revocations.asked == []
         assert shop.finalizers() is None
         assert shop.events() == ["RevocationSkipped"]
+        assert shop.revocations.given_up == [UPSTREAM]
 
     async def test_a_policy_that_changed_back_is_followed(self, shop: Shop) -> None:
         await shop.ask()

@@ -101,6 +101,7 @@ async def test_waiting_is_counted_and_not_audited() -> None:
         (Buried("v2", BURIED.document, lives=None), "nobody can check"),
         (Buried("v2", BURIED.document, lives=True), "lets the access token work until it ends"),
         (Buried("v2", BURIED.document, already=True), "before"),
+        (Buried("v2", BURIED.document, lives=False, doubt=True), "may live on: look at the provider"),
     ],
 )
 async def test_what_was_not_checked_is_not_claimed(ending: Buried, words: str) -> None:

@@ -2,15 +2,15 @@
 
 A revocation must not meet a refresh half way, or what the refresh brings would live on. So it helps and waits as a
 refresh does, takes the claim, and marks the version: from there on nobody refreshes it. What the provider confirmed is
-buried under a tombstone by compare-and-swap. A consent that comes meanwhile is another grant, and stops it; the mark on
-the old version tells even a process that knows nothing of the beginning.
+buried under a tombstone by compare-and-swap. A consent that comes meanwhile is another grant, and stops it: whoever
+began remembers which grant was meant, and the mark on the old version tells a process that does not.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.elapsed import longest
 from tolstoy_operator.domain.errors import (
@@ -22,7 +22,7 @@ from tolstoy_operator.domain.errors import (
     StoreError,
 )
 from tolstoy_operator.domain.oauthdocument import Bookkeeping, MalformedDocument, OAuthDocument, fingerprint, tombstone
-from tolstoy_operator.domain.refresh import LEASE_NONCE, Attempt, ProviderTraits, intact, patience
+from tolstoy_operator.domain.refresh import LEASE_NONCE, Attempt, ProviderTraits, fates, intact, patience
 from tolstoy_operator.domain.refreshids import LEASE_LABEL, NEXT_LABEL, REVOKING_LABEL, tombstone_id
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.domain.revocation import TokenKind, Verdict, judge, to_revoke
@@ -57,12 +57,14 @@ class Buried:
     """The grant has ended, and `version` says so.
 
     `lives`: whether its last access token works on until it expires, as with providers that end refresh tokens only;
-    None = nobody can tell. `already`: somebody else had revoked it.
+    None = nobody can tell. `doubt`: the response of an earlier refresh was lost, and what it brought may live on where
+    the provider does not end whole grants. `already`: somebody else had revoked it.
     """
 
     version: str
     document: OAuthDocument
     lives: bool | None = None
+    doubt: bool = False
     already: bool = False
 
 
@@ -82,6 +84,8 @@ class Revoker:
         self._forward = Forward(parts)
         self._spending = Spending(parts)
         self._memories: dict[str, Memory] = {}
+        self._meant: dict[str, str] = {}
+        """The version with which the revocation of a secret began, by the secret's name."""
         self._busy: set[str] = set()
 
     async def run(self, order: Order) -> RevocationEnding:
@@ -105,9 +109,16 @@ class Revoker:
             self._busy.discard(order.name)
 
     async def give_up(self, name: str) -> bool:
-        """Let others refresh the grant again. False when that could not be written down."""
+        """Let others refresh the grant again, unless another cluster is revoking it.
+
+        False when that could not be written down.
+        """
+        began = self._meant.pop(name, None) is not None
         try:
             view = await look(self._parts.store, name)
+            attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
+            if not began and self._is_of_another_cluster(attempts):
+                return True
             await self._unmark(view)
             memory = self._memories.pop(name, None)
             leased = memory is not None and memory.fates.get(LEASE_NONCE) is Fate.NOT_SENT
@@ -122,9 +133,12 @@ class Revoker:
     async def _rounds(self, order: Order) -> RevocationEnding:
         for _ in range(_ROUNDS):
             try:
-                return await self._round(order)
+                ending = await self._round(order)
             except StartOver:
                 continue
+            if isinstance(ending, Buried | Superseded | MirrorOnly):
+                self._meant.pop(order.name, None)
+            return ending
         return Waiting(self._parts.random.uniform(*_SOON_S), "others are changing this secret")
 
     async def _round(self, order: Order) -> RevocationEnding:
@@ -132,6 +146,7 @@ class Revoker:
         if view.document.revoked:
             await self._unmark(view)
             return Buried(view.version, view.document, already=True)
+        self._meant.setdefault(view.name, view.version)
         memory = self._memory(view)
         if (barred := await standing(self._parts, view, memory)) is not None:
             return barred
@@ -150,7 +165,8 @@ class Revoker:
         if not view.carries(REVOKING_LABEL):
             await self._mark(order, view, attempts, memory)
             raise StartOver
-        return await self._revoke(order, view, len(attempts))
+        doubt = Fate.IN_DOUBT in fates(attempts, memory.fates).values()
+        return await self._revoke(order, view, len(attempts), doubt=doubt)
 
     def _obstacle(self, order: Order, view: View, attempts: list[Attempt], memory: Memory) -> Failed | Waiting | None:
         """Why nothing may be sent now, or ever."""
@@ -185,7 +201,7 @@ class Revoker:
         with suppress(LabelMoved):
             await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=before, to_version=view.version)
 
-    async def _revoke(self, order: Order, view: View, n: int) -> RevocationEnding:
+    async def _revoke(self, order: Order, view: View, n: int, *, doubt: bool) -> RevocationEnding:
         document, endpoint = view.document, order.endpoint
         replies: dict[TokenKind, Revocation] = {}
         for kind in to_revoke(document, endpoint.revocable):
@@ -198,7 +214,7 @@ class Revoker:
         verdict = judge(document, endpoint.revocable, replies, alive=alive, now=now)
         match verdict.result:
             case RevocationResult.DONE:
-                return await self._bury(view, n, verdict, now)
+                return replace(await self._bury(view, n, verdict, now), doubt=doubt)
             case RevocationResult.UNSUPPORTED:
                 return Failed(Problem.REVOCATION_UNSUPPORTED, f"the provider does not revoke this ({verdict.code})")
         return Failed(Problem.REVOCATION_FAILING, verdict.code, verdict.retry_after)
@@ -238,25 +254,31 @@ class Revoker:
             with suppress(LabelMoved):
                 await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=marked, to_version=None)
 
+    def _is_of_another_cluster(self, attempts: list[Attempt]) -> bool:
+        claim = attempts[-1].claim if attempts else None
+        return claim is not None and claim.revokes and claim.cluster != self._parts.cluster
+
     async def _is_another_grant(self, view: View) -> bool:
-        """Whether a mark stands on an older version that the current one does not descend from."""
-        marked = view.labels.get(REVOKING_LABEL)
-        if marked is None or marked == view.version:
-            return False
+        """Whether the current grant is not the one that was meant in the beginning, or that was marked."""
+        meant = {self._meant[view.name], view.labels.get(REVOKING_LABEL, view.version)} - {view.version}
+        return any([not await self._descends(view, version) for version in meant])
+
+    async def _descends(self, view: View, ancestor: str) -> bool:
+        """Whether the current tokens are those of an older version, or came of them by refreshes."""
         version, document = view.version, view.document
-        token = await self._token_of(view, marked)
+        token = await self._token_of(view, ancestor)
         for _ in range(_LONGEST_CHAIN):
-            if version == marked or (token and fingerprint(view.arn, document.refresh_token) == token):
-                return False
-            if document.bookkeeping is None or not intact(view.arn, document):
+            if version == ancestor or (token and fingerprint(view.arn, document.refresh_token) == token):
                 return True
+            if document.bookkeeping is None or not intact(view.arn, document):
+                return False
             version = document.bookkeeping.base
             try:
                 found = await self._parts.store.get(view.name, version_id=version, label=None)
             except SecretNotFound:
-                return True
+                return False
             document = OAuthDocument.parse(found.value)
-        return True
+        return False
 
     async def _token_of(self, view: View, version: str) -> str:
         found = await self._parts.store.get(view.name, version_id=version, label=None)
