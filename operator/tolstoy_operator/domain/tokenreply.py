@@ -93,7 +93,7 @@ def _is_token_like(value: object) -> bool:
     return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Reply:
     """One reply taken apart. `document` None: no object; `container` None: no access token in it."""
 

@@ -55,6 +55,7 @@ def test_state_in_trouble(reason: Reason, state: GrantState) -> None:
 
 def test_facts_of_the_document() -> None:
     books = {"base": "b", "of": "o", "n": 0, "under": "claim", "scheme": "claim", "token": "t1", "spent": "t0"}
+    books["owner"] = ""
     status = grant_status(
         document(
             scope="repo",
