@@ -29,6 +29,7 @@ class Bed:
         self.admin = admin
         self.peer = peer
         """With the operator's ServiceAccount, so that the API server checks the same things for it."""
+        self._running: OperatorProcess | None = None
 
     @property
     def server_pid(self) -> int:
@@ -39,12 +40,18 @@ class Bed:
     def operator(self, **settings: str) -> Iterator[OperatorProcess]:
         """An operator with production settings. It is told to stop, so that the next one has not to wait."""
         with self.testbed.operator(**{**PRODUCTION, **settings}) as process:
+            self._running = process
             yield process
+            self._running = None
             process.terminate()
 
     def log(self) -> Log:
         """The operator's requests from now on."""
-        return Log(self.testbed.plane)
+        return Log(self.testbed.plane, self._check)
+
+    def _check(self) -> None:
+        if self._running is not None and self._running.returncode is not None:
+            raise RuntimeError(f"the operator ended with {self._running.returncode}:\n{self._running.tail()}")
 
     async def set_up(self, fleet: Fleet) -> None:
         """Everything that a fleet is, but for the operator's work."""

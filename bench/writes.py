@@ -11,18 +11,21 @@ from dev.controlplane import ControlPlane
 from dev.controlplane.audit import Request
 from dev.helmcli import NAMESPACE, RELEASE
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+_OPERATOR = f'"system:serviceaccount:{NAMESPACE}:{RELEASE}"'.encode()
 STATUS = "toolcredentials/status"
 _WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
 class Log:
-    """Requests of one user from the moment it is made, in the order in which they were answered."""
+    """Requests of the operator from the moment it is made, in the order in which they were answered.
 
-    def __init__(self, plane: ControlPlane, user: str = OPERATOR) -> None:
+    `check` raises when there is nothing to wait for any more.
+    """
+
+    def __init__(self, plane: ControlPlane, check: Callable[[], None]) -> None:
         assert plane.audit_log is not None
         self._file = plane.audit_log
-        self._user = user
+        self._check = check
         self._at = self._file.stat().st_size
         self.requests: list[Request] = []
 
@@ -34,7 +37,7 @@ class Log:
                 if not line.endswith(b"\n"):
                     break
                 self._at += len(line)
-                if self._user.encode() in line:
+                if _OPERATOR in line:
                     self.requests.append(Request.of(json.loads(line)))
         return self.requests
 
@@ -50,6 +53,7 @@ class Log:
         """Wait. Raises `TimeoutError`."""
         deadline = time.monotonic() + timeout
         while not holds(self):
+            self._check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout:.0f} s: {what}")
             await asyncio.sleep(pause)
