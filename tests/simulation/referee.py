@@ -74,6 +74,9 @@ class Referee:
             cluster.on_mirror = self.mirrored
 
     def _broken(self, what: str) -> None:
+        kind = what.split(":", maxsplit=1)[0]
+        if any(known.startswith(kind) for known in self.violations):
+            return
         self.violations.append(what)
         self.tell(f"BROKEN  {what}")
 

@@ -12,6 +12,7 @@ from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, Refr
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL
 from tolstoy_operator.services.refresh.endings import (
     Current,
+    Ending,
     Failed,
     Journalled,
     MirrorOnly,
@@ -308,6 +309,50 @@ def test_a_secret_whose_owner_was_taken_off_is_refreshed_by_the_others_after_a_w
     stage.wait(121.0)
     assert isinstance(other.run(), Current)
     assert stage.lives
+
+
+def test_short_lived_tokens_of_an_owner_go_upstream_now_and_then() -> None:
+    stage = Stage(lifetime=600.0)
+    stage.rules = RefreshRules(shortest_shared_s=0.0)
+    stage.consent()
+    refreshed(stage, exclusive=True)
+    stage.rules = RefreshRules()
+    upstream = stage.store.writes
+    endings: list[Ending] = []
+    for _ in range(12):
+        endings.append(stage.replica(f"op{len(endings)}", exclusive=True).run())
+        stage.wait(301.0)
+
+    documents = [ending.document for ending in endings if isinstance(ending, Current | Journalled)]
+    assert len(documents) == 12
+    assert all(stage.provider.access_tokens[document.members["accessToken"]] for document in documents)
+    assert len({document.members["accessToken"] for document in documents}) >= 8
+    assert sum(isinstance(ending, Current) and ending.refreshed for ending in endings) == 2
+    assert stage.store.writes - upstream <= 2 * 2
+    assert not any(family.ended_by for family in stage.provider.families)
+
+
+def test_what_an_owner_could_not_write_in_time_is_not_lost_when_it_is_no_longer_the_owner(stage: Stage) -> None:
+    refreshed(stage, times=2, exclusive=True)
+    stage.until_due()
+    replica = stage.replica(exclusive=True)
+
+    async def cut(name: str) -> None:
+        if name == "keep":
+            stage.cut_off("blue", seconds=400.0)
+
+    object.__setattr__(replica.refresher._parts, "step", cut)
+    ending = replica.run()
+    stage.store.move("person", "TOLSTOY_OWNER", stage.store.labels["TOLSTOY_OWNER"], None)
+    stage.wait(400.0)
+    stage.replica("other", "green", exclusive=True).run()
+    helped = stage.replica("peer").run()
+
+    assert isinstance(ending, Journalled)
+    assert isinstance(helped, Current)
+    assert helped.document.members["refreshToken"] == ending.document.members["refreshToken"]
+    assert stage.lives
+    assert len(stage.provider.requests) == 3
 
 
 def test_tokens_that_the_store_does_not_take_are_kept_in_the_cluster_and_written_later_by_a_peer(stage: Stage) -> None:

@@ -37,7 +37,7 @@ class Forward:
 
     async def news(self, view: View, attempts: list[Attempt]) -> Answer | MovedBack | None:
         """The result that should replace the current version: the newest of those that follow from it."""
-        answer = best(attempts) or await self._pending(view)
+        answer = best(attempts) or await self._pending(view) or await self._left_over(view)
         if answer is None:
             return None
         exact = answer.books.base == view.version
@@ -164,6 +164,12 @@ class Forward:
             current is not None and books.of == current.of and books.n > current.n and intact(view.arn, view.document)
         )
         return Answer(found, version) if beats or books.of == view.of else None
+
+    async def _left_over(self, view: View) -> Answer | None:
+        """What this cluster brought while it was the owner, and could not write upstream in time."""
+        if view.origin.scheme is view.scheme:
+            return None
+        return best(await self._parts.ledger(view.origin.scheme).attempts(view, view.of))
 
     async def _successors(self, view: View, answer: Answer) -> list[Attempt]:
         of = result_id(view.arn, answer.books.of, answer.books.n)

@@ -111,8 +111,6 @@ class Refresher:
             return Failed(Problem.REVOKED, "the grant was revoked")
         if view.carries(REVOKING_LABEL):
             return Failed(Problem.REVOKING, "the grant is being revoked")
-        if (barred := await standing(self._parts, view, memory)) is not None:
-            return barred
         attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
         news = await self._forward.news(view, attempts)
         if isinstance(news, MovedBack):
@@ -125,6 +123,8 @@ class Refresher:
             attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
             if best(attempts) is not None:
                 raise StartOver
+        if (barred := await standing(self._parts, view, memory)) is not None:
+            return barred
         if (verdict := _verdict(view)) is not None and not target.insist:
             return verdict
         if not target.due(view.version, view.document):
@@ -248,7 +248,8 @@ class Refresher:
         if max(refusals(known), memory.refused) < 2:
             pause = self._parts.random.uniform(*self._parts.rules.confirm_after_s)
             return Failed(Problem.REFRESH_FAILING, f"refused ({outcome.code}), to be confirmed", pause)
-        label = LOST_LABEL if response_lost(known) else DEAD_LABEL
+        unseen = grip.view.origin.scheme is not grip.view.scheme  # attempts of a former owner
+        label = LOST_LABEL if unseen or response_lost(known) else DEAD_LABEL
         await self._parts.step("verdict")
         try:
             await self._parts.store.move_label(
