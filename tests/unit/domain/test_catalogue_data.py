@@ -20,7 +20,8 @@ from tolstoy_operator.oauth.tokenrequest import BodyFormat
 
 CATALOGUE = load_catalogue()
 NAMES = list(CATALOGUE)
-OWN = [name for name in NAMES if CATALOGUE.entry(name).like is None and name != "generic"]
+ENTRIES = {name: CATALOGUE.entry(name) for name in NAMES}
+OWN = [name for name, entry in ENTRIES.items() if entry.like is None and name != "generic"]
 
 
 def token_endpoint(entry: Entry) -> str:
@@ -46,7 +47,7 @@ def test_an_entry_is_valid_and_becomes_a_provider(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_source_is_cited_and_an_address_and_not_of_the_future(name: str) -> None:
-    entry = CATALOGUE.entry(name)
+    entry = ENTRIES[name]
     assert {source for _, source in entry.cited()} == set(entry.sources)
     for source in entry.sources.values():
         assert source.at.startswith("https://")
@@ -55,14 +56,14 @@ def test_every_source_is_cited_and_an_address_and_not_of_the_future(name: str) -
 
 @pytest.mark.parametrize("name", OWN)
 def test_an_entry_says_how_a_token_is_had_and_something_more(name: str) -> None:
-    entry = CATALOGUE.entry(name)
+    entry = ENTRIES[name]
     assert entry.grant is not None
     assert len(list(entry.facts())) >= 2
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_nothing_secret_goes_to_a_host_that_is_not_listed(name: str) -> None:
-    entry = CATALOGUE.entry(name)
+    entry = ENTRIES[name]
     policy = EndpointPolicy(hosts=entry.hosts.value if entry.hosts is not None else ())
     if entry.token_url is None:
         assert not calls(entry)
@@ -78,7 +79,7 @@ def test_nothing_secret_goes_to_a_host_that_is_not_listed(name: str) -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_facts_do_not_contradict_each_other(name: str) -> None:
-    entry = CATALOGUE.entry(name)
+    entry = ENTRIES[name]
     provider = CATALOGUE.provider(name)
     assert provider is not None
     if provider.grant in (GrantKind.NONE, GrantKind.JWT_BEARER, GrantKind.APP_INSTALLATION):

@@ -13,9 +13,10 @@ from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey, Statement, UnusableKey, sign
 
 NOW = 1_790_000_000.0
+RSA = RSAKey.generate_key(2048)
 KEYS: dict[Algorithm, RSAKey | ECKey | OKPKey] = {
-    Algorithm.RS256: RSAKey.generate_key(2048),
-    Algorithm.PS256: RSAKey.generate_key(2048),
+    Algorithm.RS256: RSA,
+    Algorithm.PS256: RSA,
     Algorithm.ES256: ECKey.generate_key("P-256"),
     Algorithm.EDDSA: OKPKey.generate_key("Ed25519"),
 }
