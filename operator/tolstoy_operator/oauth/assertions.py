@@ -6,17 +6,11 @@ lifetime is short because nobody should be able to use a stolen one for long.
 
 from __future__ import annotations
 
-import json
 import uuid
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from joserfc import jwt
-from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from tolstoy_operator.domain.secretvalue import SecretValue
 
@@ -33,14 +27,6 @@ class Algorithm(StrEnum):
     PS256 = "PS256"
     ES256 = "ES256"
     EDDSA = "EdDSA"
-
-
-_KEY_TYPES: Mapping[Algorithm, type[RSAKey] | type[ECKey] | type[OKPKey]] = {
-    Algorithm.RS256: RSAKey,
-    Algorithm.PS256: RSAKey,
-    Algorithm.ES256: ECKey,
-    Algorithm.EDDSA: OKPKey,
-}
 
 
 class UnusableKey(Exception):
@@ -86,25 +72,7 @@ def sign(statement: Statement, key: SigningKey, now: float) -> SecretValue:
         claims["sub"] = statement.subject
     if statement.audience is not None:
         claims["aud"] = statement.audience
-    return _encode(header, claims, _load(key), key.algorithm)
+    # Ten megabytes, which only those need whose clients have a key.
+    from tolstoy_operator.oauth.jose import encode
 
-
-def _encode(header: dict[str, Any], claims: dict[str, Any], loaded: Key, algorithm: Algorithm) -> SecretValue:
-    try:
-        with warnings.catch_warnings():
-            # RFC 9864 renames "EdDSA", which is the name that the authorization servers of today know.
-            warnings.simplefilter("ignore", SecurityWarning)
-            return SecretValue(jwt.encode(header, claims, loaded, algorithms=[algorithm.value]))
-    except (JoseError, ValueError, TypeError):
-        raise UnusableKey(f"the private key cannot sign with {algorithm}") from None
-
-
-def _load(key: SigningKey) -> Key:
-    text = key.private_key.reveal().strip()
-    try:
-        loaded = _KEY_TYPES[key.algorithm].import_key(json.loads(text) if text.startswith("{") else text)
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        raise UnusableKey(f"the private key is no PEM or JWK for {key.algorithm}") from None
-    if not loaded.is_private:
-        raise UnusableKey("the key is a public key, a private key is needed")
-    return loaded
+    return encode(header, claims, key.private_key, key.algorithm)
