@@ -69,7 +69,7 @@ def existing_secret(body: Mapping[str, Any], fingerprint: Fingerprint) -> Existi
     annotations: dict[str, str] = meta.get("annotations") or {}
     owned = dict(_owned_fields(meta, names.FIELD_MANAGER))
     return ExistingSecret(
-        namespace=meta["namespace"],
+        namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         version=int(meta["resourceVersion"]),

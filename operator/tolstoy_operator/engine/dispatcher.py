@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from tolstoy_operator.api.reasons import SOUND_REASONS, Reason
 from tolstoy_operator.domain.schedule import backoff
-from tolstoy_operator.domain.status import reason_of
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
@@ -125,7 +124,7 @@ class Dispatcher:
         """Work until `stop`. Returns when the work in hand is finished."""
         self._leading = True
         for credential in list(self._inventory.credentials()):
-            never = reason_of(credential.status) is None
+            never = credential.reason is None
             self._queue.add(credential.key, Priority.NEVER_SYNCED if never else Priority.BACKGROUND)
         self._janitor.wake()
         async with asyncio.TaskGroup() as group:
@@ -181,5 +180,5 @@ class Dispatcher:
 
     def _priority(self, key: Key) -> Priority:
         credential = self._inventory.credential(key)
-        never = credential is not None and reason_of(credential.status) is None
+        never = credential is not None and credential.reason is None
         return Priority.NEVER_SYNCED if never else Priority.CHANGE

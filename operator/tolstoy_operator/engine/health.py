@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tolstoy_operator.api.v1 import ConditionType
-from tolstoy_operator.domain.status import condition, reason_of
+from tolstoy_operator.domain.status import condition
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.inventory import Credential, Inventory
 from tolstoy_operator.engine.upstream import UpstreamHealth
@@ -139,4 +139,4 @@ class Health:
 
 
 def _reason(item: Credential) -> str:
-    return str(reason_of(item.status) or "Pending")
+    return str(item.reason or "Pending")

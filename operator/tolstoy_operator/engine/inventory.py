@@ -11,16 +11,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from tolstoy_operator.api import names
+from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.api.v1 import CreationPolicy, ToolCredentialSpec, ToolCredentialStatus
 from tolstoy_operator.domain.existing import ExistingSecret, Fingerprint, existing_secret
 from tolstoy_operator.domain.naming import InvalidName, target_name, upstream_name
 from tolstoy_operator.domain.ownership import Claim
-from tolstoy_operator.domain.status import parse_status
+from tolstoy_operator.domain.packedstatus import PackedStatus
 from tolstoy_operator.domain.tenancy import Binding, binding_of
 
 Key = tuple[str, str]
@@ -45,8 +47,18 @@ class Credential:
     force_sync: str | None
     spec: ToolCredentialSpec | None
     spec_problem: str
-    status: ToolCredentialStatus
+    packed_status: PackedStatus
     finalizers: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> ToolCredentialStatus:
+        """What the operator said last."""
+        return self.packed_status.unpack()
+
+    @property
+    def reason(self) -> Reason | None:
+        """The summary of the status; None before the first one."""
+        return self.packed_status.reason
 
     @property
     def deleting(self) -> bool:
@@ -171,7 +183,8 @@ class Inventory:
         if known is None or (known.uid, known.generation) != (fresh.uid, fresh.generation):
             return
         if fresh.version > known.version:
-            known.version, known.status, known.finalizers = fresh.version, fresh.status, fresh.finalizers
+            known.version, known.finalizers = fresh.version, fresh.finalizers
+            known.packed_status = fresh.packed_status
 
     def forget_credential(self, key: Key, uid: str) -> frozenset[Key]:
         """A ToolCredential is gone. Returns the others that its target or keys concern."""
@@ -298,7 +311,7 @@ class Inventory:
 
 
 def _key(body: Mapping[str, Any]) -> Key:
-    return body["metadata"]["namespace"], body["metadata"]["name"]
+    return intern(body["metadata"]["namespace"]), body["metadata"]["name"]
 
 
 def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential:
@@ -309,7 +322,7 @@ def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential
     else:
         spec, problem = _spec(body.get("spec"))
     return Credential(
-        key=_key(body),
+        key=known.key if known is not None else _key(body),
         uid=meta["uid"],
         version=int(meta["resourceVersion"]),
         generation=generation,
@@ -318,7 +331,7 @@ def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential
         force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
         spec=spec,
         spec_problem=problem,
-        status=parse_status(body.get("status")),
+        packed_status=PackedStatus.of(body.get("status")),
         finalizers=tuple(meta.get("finalizers") or ()),
     )
 
@@ -342,7 +355,7 @@ def _differs(known: Credential, fresh: Credential) -> bool:
 def _interest(item: Credential) -> tuple[object, ...]:
     # The status is among them: what somebody else writes into it is overwritten, not believed.
     held = names.FINALIZER in item.finalizers
-    return item.uid, item.generation, item.deleting, item.force_sync, item.status, held
+    return item.uid, item.generation, item.deleting, item.force_sync, item.packed_status, held
 
 
 def _mirrored(item: Credential) -> str | None:
