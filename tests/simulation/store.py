@@ -66,6 +66,8 @@ class SimulatedStore:
         self._commit(moved, actor)
 
     def move(self, actor: str, label: str, old: str | None, new: str | None) -> None:
+        if new is not None and self.labels.get(label) == new:
+            return  # as the service does: a repeated call cannot be told from a first one
         if self.labels.get(label) != old:
             raise LabelMoved(NAME, label)
         if new is not None and new not in self.versions:
@@ -77,6 +79,13 @@ class SimulatedStore:
         else:
             self._attach(moved, label, new)
         self._commit(moved, actor)
+
+    def take(self, actor: str, label: str, version: str) -> bool:
+        if self.labels.get(label) != version:
+            return False
+        self.writes += 1
+        self._commit({name: at for name, at in self.labels.items() if name != label}, actor)
+        return True
 
     def prune(self, older_than: float) -> None:
         kept = set(self.labels.values())
@@ -175,6 +184,12 @@ class StoreClient:
         actor = self._process.name
         await self._network.call(
             self._process, SERVICE, lambda: self._store.move(actor, label, from_version, to_version), writes=True
+        )
+
+    async def take_label(self, name: str, label: str, *, from_version: str) -> bool | None:
+        actor = self._process.name
+        return await self._network.call(
+            self._process, SERVICE, lambda: self._store.take(actor, label, from_version), writes=True
         )
 
     async def create(self, name: str, value: SecretValue, *, version_id: str) -> str:

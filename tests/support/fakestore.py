@@ -216,6 +216,15 @@ class FakeStore:
             del secret.labels[label]
             secret.changed_at = self._wall()
 
+    async def take_label(self, name: str, label: str, *, from_version: str) -> bool | None:
+        await self._arrive("take_label", name)
+        secret = self._unlocked(name)
+        if label == CURRENT or secret.labels.get(label) != from_version:
+            return False
+        del secret.labels[label]
+        secret.changed_at = self._wall()
+        return True
+
     async def validate_access(self) -> None:
         await self._arrive("validate_access")
 

@@ -123,6 +123,14 @@ class SecretStore(Protocol):
         """
         ...
 
+    async def take_label(self, name: str, label: str, *, from_version: str) -> bool | None:
+        """Take a label off its version, as something that only one caller can have.
+
+        True for the one call that did it. False when the label is not there (any more), and when the answer to a call
+        of ours was lost, so that nobody knows who did it. None when the store cannot tell callers apart.
+        """
+        ...
+
     async def validate_access(self) -> None:
         """Prove with one cheap call that the store answers and lets us in."""
         ...

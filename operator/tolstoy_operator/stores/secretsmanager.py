@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 _PAGE = 100
 _ARN_NAME_FIELD = 6
+_ABSENT_LABEL = "TOLSTOY_ABSENT"
+"""Is on no version, ever."""
 _T = TypeVar("_T")
 
 OnCall = Callable[[str, str, float], None]
@@ -93,6 +95,7 @@ class SecretsManagerStore:
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="secretsmanager")
         self._client: Any = None
+        self._refuses_absent_labels: bool | None = None
         self._client_lock = threading.Lock()
         self._buckets = _buckets(limits or Limits())
         self._reader = BatchReader(
@@ -209,6 +212,22 @@ class SecretsManagerStore:
         if where == to_version:
             return
         raise refusal if where == from_version else LabelMoved(name, f"{label} is on {where or 'no version'}")
+
+    async def take_label(self, name: str, label: str, *, from_version: str) -> bool | None:
+        """Rests on the refusal to take off what is not there, which is not documented: it is tried once a process."""
+        if self._refuses_absent_labels is None:
+            self._refuses_absent_labels = not await self._take_off(name, _ABSENT_LABEL, from_version)
+            if not self._refuses_absent_labels:
+                logger.warning("Secrets Manager takes off labels that are not there: refreshes cost one version more")
+        return await self._take_off(name, label, from_version) if self._refuses_absent_labels else None
+
+    async def _take_off(self, name: str, label: str, version: str) -> bool:
+        request = {"SecretId": name, "VersionStage": label, "RemoveFromVersionId": version}
+        try:
+            await self._call("UpdateSecretVersionStage", name, request, _nothing)
+        except InvalidRequest:
+            return False
+        return True
 
     async def validate_access(self) -> None:
         """One ListSecrets of one row."""

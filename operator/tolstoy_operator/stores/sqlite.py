@@ -186,6 +186,19 @@ class SqliteStore:
 
         await self._do(name, move)
 
+    async def take_label(self, name: str, label: str, *, from_version: str) -> bool | None:
+        """One transaction; the label CURRENT can only move."""
+
+        def take(db: sqlite3.Connection) -> bool:
+            _check_exists(db, name)
+            if label == CURRENT or _labels(db, name).get(label) != from_version:
+                return False
+            _attach(db, name, label, None)
+            self._touch(db, name)
+            return True
+
+        return await self._do(name, take)
+
     def _touch(self, db: sqlite3.Connection, name: str) -> None:
         db.execute("UPDATE secrets SET changed_at = ? WHERE name = ?", (self._clock(), name))
 

@@ -245,6 +245,26 @@ class TestMovingLabels:
         await store.move_label(name, "CLAIM", from_version=None, to_version=first)
         assert await labels(store, name) == {CURRENT: first, "CLAIM": first}
 
+    async def test_a_label_that_is_there_already_cannot_tell_who_brought_it(
+        self, store: SecretStore, prefix: str
+    ) -> None:
+        name = f"{prefix}a"
+        first = await create(store, name)
+        await store.move_label(name, "CLAIM", from_version=None, to_version=first)
+        await store.move_label(name, "CLAIM", from_version=None, to_version=first)
+        await store.move_label(name, "CLAIM", from_version=new_id(), to_version=first)
+
+    async def test_a_label_is_taken_by_one_of_many(self, store: SecretStore, prefix: str) -> None:
+        name = f"{prefix}a"
+        first = await create(store, name)
+        second = await put(store, name, "two", labels=["LEASE", "PENDING"])
+        assert await store.take_label(name, "LEASE", from_version=first) is False
+        taken = await asyncio.gather(*(store.take_label(name, "LEASE", from_version=second) for _ in range(8)))
+        assert sorted(taken, key=bool) == [False] * 7 + [True]
+        assert await labels(store, name) == {CURRENT: first, "PENDING": second}
+        with pytest.raises(SecretNotFound):
+            await store.take_label(f"{prefix}none", "LEASE", from_version=first)
+
     async def test_taking_a_label_off(self, store: SecretStore, prefix: str) -> None:
         name = f"{prefix}a"
         first = await create(store, name)

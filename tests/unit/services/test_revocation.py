@@ -62,6 +62,7 @@ async def test_another_replica_finishes_after_a_crash_anywhere(scene: Scene, ste
     assert isinstance(ending, Buried)
     assert scene.provider.alive_tokens == set()
     assert scene.document()["tolstoy"]["revoked"] is True
+    assert await successor.finish(NAME)
     assert await scene.label(REVOKING_LABEL) is None
 
 
@@ -204,9 +205,28 @@ class TestConsents:
         assert isinstance(await revoker.run(scene.order()), Waiting)
         scene.consent(7)
 
-        assert await revoker.run(scene.order()) == Superseded()
+        for _ in range(2):
+            assert await revoker.run(scene.order()) == Superseded()
         assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+        await revoker.finish(NAME)
         assert isinstance(await revoker.run(scene.order()), Buried), "asked anew, it means the new one"
+
+    @pytest.mark.parametrize("consented", [False, True])
+    async def test_until_it_is_finished_nobody_who_is_asked_again_means_a_later_one(
+        self, scene: Scene, consented: bool
+    ) -> None:
+        """A crash between the end of a revocation and the end of the deletion that asked for it."""
+        if consented:
+            scene.crash_at = "tombstone"
+            with pytest.raises(Crash):
+                await scene.revoke("a")
+        else:
+            assert isinstance(await Revoker(scene.parts("a")).run(scene.order()), Buried)
+        scene.consent(7)
+
+        for replica in ("b", "c"):
+            assert await Revoker(scene.parts(replica)).run(scene.order()) == Superseded()
+        assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
 
     async def test_one_without_refresh_token_is_a_consent_too(self, scene: Scene) -> None:
         scene.consent(0, refreshToken=None)
@@ -345,7 +365,7 @@ class TestGivingUp:
     async def test_the_mark_goes_and_nothing_is_in_doubt(self, scene: Scene) -> None:
         revoker = await self.fail(scene)
 
-        assert await revoker.give_up(NAME)
+        assert await revoker.finish(NAME)
 
         assert await scene.label(REVOKING_LABEL) is None
         parts = scene.parts("b")
@@ -356,23 +376,34 @@ class TestGivingUp:
     async def test_the_mark_of_another_cluster_stays(self, scene: Scene) -> None:
         await self.fail(scene)
 
-        assert await Revoker(scene.parts("b")).give_up(NAME)
+        assert await Revoker(scene.parts("b")).finish(NAME)
         assert await scene.label(REVOKING_LABEL) is not None
 
-        assert await Revoker(scene.parts("c", cluster="a")).give_up(NAME)
+        assert await Revoker(scene.parts("c", cluster="a")).finish(NAME)
         assert await scene.label(REVOKING_LABEL) is None
+
+    async def test_the_mark_of_the_owner_stays(self, scene: Scene) -> None:
+        scene.crash_at = "revoke-refresh"
+        with pytest.raises(Crash):
+            await scene.revoke("owner", exclusive=True)
+        other = Revoker(scene.parts("b"))
+        assert isinstance(await other.run(scene.order()), MirrorOnly)
+
+        assert await other.finish(NAME)
+
+        assert await scene.label(REVOKING_LABEL) is not None
 
     async def test_but_not_when_this_one_tried_to_finish_it(self, scene: Scene) -> None:
         await self.fail(scene)
         revoker = Revoker(scene.parts("b"))
         assert isinstance(await revoker.run(scene.order()), Failed)
 
-        await revoker.give_up(NAME)
+        await revoker.finish(NAME)
 
         assert await scene.label(REVOKING_LABEL) is None
 
     async def test_a_refresh_follows_once_the_claim_has_had_its_time(self, scene: Scene) -> None:
-        await (await self.fail(scene)).give_up(NAME)
+        await (await self.fail(scene)).finish(NAME)
         refresher = Refresher(scene.parts("b"))
         assert isinstance(await refresher.run(scene.target()), Waiting)
         scene.time.now += 900
@@ -387,17 +418,17 @@ class TestGivingUp:
         assert isinstance(await scene.refresh(), Current)
         assert scene.document()["tolstoy"]["scheme"] == "lease"
         revoker = await self.fail(scene)
-        assert await scene.label(LEASE_LABEL) is not None
-
-        await revoker.give_up(NAME)
-
         assert await scene.label(LEASE_LABEL) is None
+
+        await revoker.finish(NAME)
+
+        assert await scene.label(LEASE_LABEL) is not None
 
     async def test_a_store_that_does_not_answer_is_said(self, scene: Scene) -> None:
         revoker = await self.fail(scene)
         scene.store.fail("describe", StoreUnavailable)
 
-        assert not await revoker.give_up(NAME)
+        assert not await revoker.finish(NAME)
 
 
 async def test_two_clusters_at_once_are_one_revocation(scene: Scene) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
-from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, transplant
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, transplant
 from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
-from tolstoy_operator.domain.refreshids import PENDING_LABEL, late_id, result_id
+from tolstoy_operator.domain.refreshids import LEASE_LABEL, PENDING_LABEL, late_id, result_id
 from tolstoy_operator.domain.refreshrecords import Claim, Seal, decode
 from tolstoy_operator.services.refresh.endings import Current, StartOver
 from tolstoy_operator.services.refresh.ledger import Kind
@@ -108,7 +108,7 @@ class Forward:
     async def _prepare(self, view: View, answer: Answer) -> tuple[str, OAuthDocument]:
         """The version that shall be current, stored under its id."""
         if answer.books.base != view.version:
-            document = transplant(view.document, answer.document, base=view.version)
+            document = transplant(view.current, answer.document, base=view.version)
             version = target_id(view.arn, view.version, answer)
             await self._parts.step("rebase")
             await self._parts.store.put(view.name, document.encode(), version_id=version, labels=[PENDING_LABEL])
@@ -119,12 +119,13 @@ class Forward:
         return await self._store(view, answer), answer.document
 
     async def _store(self, view: View, answer: Answer) -> str:
-        late = late_id(view.arn, answer.books.of, answer.books.n)
+        books = answer.books
+        late = late_id(view.arn, books.of, books.n)
+        lent = [LEASE_LABEL] if books.scheme is Scheme.LEASE else []
         for version in (answer.version, late):
+            labels = [PENDING_LABEL] if version == late else [PENDING_LABEL, *lent]
             try:
-                await self._parts.store.put(
-                    view.name, answer.document.encode(), version_id=version, labels=[PENDING_LABEL]
-                )
+                await self._parts.store.put(view.name, answer.document.encode(), version_id=version, labels=labels)
             except AlreadyExists:
                 if version == late:
                     raise

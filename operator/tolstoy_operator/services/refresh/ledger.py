@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import count
 from typing import Protocol
 
-from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
+from tolstoy_operator.domain.errors import AlreadyExists, SecretNotFound
 from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme
 from tolstoy_operator.domain.refresh import Answer, Attempt
 from tolstoy_operator.domain.refreshids import (
@@ -77,7 +77,7 @@ class StorePlace:
 
     async def create(self, spot: Spot, record: Record) -> None:
         """One version, under the labels that its kind of record has."""
-        await self._store.put(spot.name, encode(record), version_id=spot.id, labels=_labels(record))
+        await self._store.put(spot.name, encode(record), version_id=spot.id, labels=_labels(spot, record))
 
     async def read(self, spot: Spot) -> Record | None:
         """Also a version without labels, until it is pruned."""
@@ -123,9 +123,10 @@ class Ledger:
         found: list[Attempt] = []
         for n in count():
             attempt = await self._attempt(view, of, n)
-            if attempt is None:
+            if attempt is not None:
+                found.append(attempt)
+            elif of == view.of or not self.leases(n):  # of another token no label tells whether it was leased
                 return found
-            found.append(attempt)
         raise AssertionError
 
     async def reserve(self, view: View, claim: Claim) -> bool:
@@ -168,7 +169,7 @@ class Ledger:
         claim = record if isinstance(record, Claim) else None
         result, late = self.spot(view, of, n, Kind.RESULT), self.spot(view, of, n, Kind.LATE)
         slot = await self.first.read(result)
-        leased = self.leases(n) and view.labels.get(LEASE_LABEL) == of
+        leased = self.leases(n) and of == view.of and view.labels.get(LEASE_LABEL) != of
         if claim is None and slot is None and not leased:
             return None
         for place in (self.first, self.second) if self._reachable(claim) else (self.first,):
@@ -191,22 +192,21 @@ class Ledger:
         return Answer(record, spot.id, stored=isinstance(place, StorePlace))
 
     async def _lease(self, view: View) -> bool | None:
-        """None when there is no version to put the label on: then a claim decides, for everybody."""
-        try:
-            await self._store.move_label(
-                view.name, LEASE_LABEL, from_version=view.labels.get(LEASE_LABEL), to_version=view.of
-            )
-        except LabelMoved:
-            return False
-        except SecretNotFound:
-            return None
-        return True
+        """None when the store cannot lend a label: then a claim decides, for everybody.
+
+        A label is lent by taking it off. Moving it onto a version would not do: a label that is there already is a
+        success for Secrets Manager, and so for the second one who asks.
+        """
+        return await self._store.take_label(view.name, LEASE_LABEL, from_version=view.of)
 
 
-def _labels(record: Record) -> tuple[str, ...]:
+def _labels(spot: Spot, record: Record) -> tuple[str, ...]:
     if isinstance(record, Doubt):
         return (DOUBT_LABEL,)
-    return (PENDING_LABEL, CLAIM_LABEL) if isinstance(record, OAuthDocument) else (CLAIM_LABEL,)
+    if not isinstance(record, OAuthDocument):
+        return (CLAIM_LABEL,)
+    lent = spot.kind is Kind.RESULT and record.bookkeeping is not None and record.bookkeeping.scheme is Scheme.LEASE
+    return (PENDING_LABEL, CLAIM_LABEL, LEASE_LABEL) if lent else (PENDING_LABEL, CLAIM_LABEL)
 
 
 def _key(spot: Spot) -> str:

@@ -21,9 +21,16 @@ from tolstoy_operator.domain.errors import (
     SecretPendingDeletion,
     StoreError,
 )
-from tolstoy_operator.domain.oauthdocument import Bookkeeping, MalformedDocument, OAuthDocument, fingerprint, tombstone
+from tolstoy_operator.domain.oauthdocument import (
+    Bookkeeping,
+    MalformedDocument,
+    OAuthDocument,
+    Scheme,
+    fingerprint,
+    tombstone,
+)
 from tolstoy_operator.domain.refresh import LEASE_NONCE, Attempt, ProviderTraits, fates, intact, patience
-from tolstoy_operator.domain.refreshids import LEASE_LABEL, NEXT_LABEL, REVOKING_LABEL, tombstone_id
+from tolstoy_operator.domain.refreshids import EVERYBODY, LEASE_LABEL, NEXT_LABEL, REVOKING_LABEL, tombstone_id
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.domain.revocation import TokenKind, Verdict, judge, to_revoke
 from tolstoy_operator.domain.tokenhealth import Revocation, RevocationResult
@@ -108,43 +115,41 @@ class Revoker:
         finally:
             self._busy.discard(order.name)
 
-    async def give_up(self, name: str) -> bool:
-        """Let others refresh the grant again, unless another cluster is revoking it.
+    async def finish(self, name: str) -> bool:
+        """Nobody asks for this revocation any more, whatever became of it: take its mark off.
 
-        False when that could not be written down.
+        Until then the mark stays, also on a version that has been buried or replaced: a process that is asked again
+        after a crash would otherwise take a new consent for what was meant. A mark of another cluster stays. False when
+        nothing could be written.
         """
         began = self._meant.pop(name, None) is not None
         try:
             view = await look(self._parts.store, name)
             attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
-            if not began and self._is_of_another_cluster(attempts):
+            if self._belongs_to_another(view) or (not began and self._is_of_another_cluster(attempts)):
                 return True
             await self._unmark(view)
             memory = self._memories.pop(name, None)
             leased = memory is not None and memory.fates.get(LEASE_NONCE) is Fate.NOT_SENT
-            if leased and view.labels.get(LEASE_LABEL) == view.of:
+            if leased and view.scheme is Scheme.LEASE:
                 with suppress(LabelMoved):
-                    await self._parts.store.move_label(name, LEASE_LABEL, from_version=view.of, to_version=None)
+                    await self._parts.store.move_label(name, LEASE_LABEL, from_version=None, to_version=view.of)
         except (StoreError, MalformedDocument) as error:
-            _log.warning("a revocation was given up and its mark could not be taken off: %s", error)
+            _log.warning("a revocation is over and its mark could not be taken off: %s", error)
             return False
         return True
 
     async def _rounds(self, order: Order) -> RevocationEnding:
         for _ in range(_ROUNDS):
             try:
-                ending = await self._round(order)
+                return await self._round(order)
             except StartOver:
                 continue
-            if isinstance(ending, Buried | Superseded | MirrorOnly):
-                self._meant.pop(order.name, None)
-            return ending
         return Waiting(self._parts.random.uniform(*_SOON_S), "others are changing this secret")
 
     async def _round(self, order: Order) -> RevocationEnding:
         view = await look(self._parts.store, order.name)
         if view.document.revoked:
-            await self._unmark(view)
             return Buried(view.version, view.document, already=True)
         self._meant.setdefault(view.name, view.version)
         memory = self._memory(view)
@@ -158,7 +163,6 @@ class Revoker:
             await self._forward.commit(view, news, attempts)
             raise StartOver
         if await self._is_another_grant(view):
-            await self._unmark(view)
             return Superseded()
         if (ending := self._obstacle(order, view, attempts, memory)) is not None:
             return ending
@@ -242,7 +246,6 @@ class Revoker:
             await store.move_label(view.name, CURRENT, from_version=view.version, to_version=version)
         except LabelMoved:
             raise StartOver from None
-        await self._unmark(view)
         _log.info("%s: its grant is revoked, version %s says so", view.name, version)
         return Buried(version, document, verdict.lives)
 
@@ -253,6 +256,9 @@ class Revoker:
             await self._parts.step("unmark")
             with suppress(LabelMoved):
                 await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=marked, to_version=None)
+
+    def _belongs_to_another(self, view: View) -> bool:
+        return view.owner not in (None, EVERYBODY) and not self._parts.owns(view)
 
     def _is_of_another_cluster(self, attempts: list[Attempt]) -> bool:
         claim = attempts[-1].claim if attempts else None

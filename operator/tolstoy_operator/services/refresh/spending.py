@@ -11,7 +11,7 @@ from tolstoy_operator.domain.elapsed import ClockReading, longest
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
 from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, merge
 from tolstoy_operator.domain.refresh import LEASE_NONCE, Answer, Attempt, ProviderTraits, fates, next_scheme
-from tolstoy_operator.domain.refreshids import LEASE_LABEL, OWNER_LABEL, REVOKING_LABEL
+from tolstoy_operator.domain.refreshids import OWNER_LABEL, REVOKING_LABEL
 from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate
 from tolstoy_operator.domain.tokenoutcome import Accepted, InDoubt, NotSent, Outcome, Rejected, Rejection
 from tolstoy_operator.services.refresh.endings import StartOver
@@ -169,7 +169,7 @@ class Spending:
     async def _stands(self, grip: Grip) -> bool:
         """Look once more. No proof, as reads may be stale: it saves requests when the world has visibly moved."""
         view, labels = grip.view, (await self._parts.store.describe(grip.view.name)).labels
-        mine = grip.ledger.leases(grip.claim.n) and labels.get(LEASE_LABEL) == view.of
+        mine = grip.ledger.leases(grip.claim.n)
         if not mine:
             spot = grip.ledger.spot(view, grip.claim.of, grip.claim.n, Kind.CLAIM)
             mine = await grip.ledger.first.read(spot) == grip.claim

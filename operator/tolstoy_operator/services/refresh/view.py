@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion
-from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint
+from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint, transplant
 from tolstoy_operator.domain.refresh import Origin, intact, origin, origin_by
 from tolstoy_operator.domain.refreshids import OWNER_LABEL
 from tolstoy_operator.domain.refreshrecords import Ownership, Record, decode
@@ -19,8 +19,8 @@ class View:
 
     `origin`: the current refresh token's identity and how attempts on it are reserved; `token`: its fingerprint.
     `owner`: the cluster that alone refreshes this secret, None when nothing is said about that. `created_at`: of the
-    current version, epoch seconds. `ahead`: the version that `document` will have, when it is newer than the current
-    one and waits in the journal.
+    current version, epoch seconds. `ahead`: the version that `document` will have, when its tokens are newer than those
+    of the `current` document and wait in the journal.
     """
 
     name: str
@@ -32,6 +32,7 @@ class View:
     token: str
     owner: str | None
     created_at: float
+    current: OAuthDocument
     ahead: str | None = None
 
     @property
@@ -48,10 +49,11 @@ class View:
         interrupted = self.labels.get(OWNER_LABEL) != self.origin.owner
         return Scheme.CLAIM if self.origin.scheme is Scheme.OWNER and interrupted else self.origin.scheme
 
-    def moved_on(self, version: str, document: OAuthDocument) -> View:
-        """The same look, with a newer document that waits in the journal."""
-        known = origin(self.arn, version, document)
-        token = fingerprint(self.arn, document.refresh_token)
+    def moved_on(self, version: str, result: OAuthDocument) -> View:
+        """The same look, with newer tokens that wait in the journal as `version`."""
+        known = origin(self.arn, version, result)
+        token = fingerprint(self.arn, result.refresh_token)
+        document = transplant(self.current, result, base=version)
         return replace(self, document=document, origin=known, token=token, ahead=version)
 
     def carries(self, label: str) -> bool:
@@ -74,7 +76,7 @@ async def look(store: SecretStore, name: str) -> View:
     if token and not intact(arn, document):
         known = await _trace(store, name, arn, version, token)
     owner = await _owner(store, name, described.labels)
-    return View(name, arn, version, described.labels, document, known, token, owner, found.created_at)
+    return View(name, arn, version, described.labels, document, known, token, owner, found.created_at, document)
 
 
 async def _owner(store: SecretStore, name: str, labels: Mapping[str, str]) -> str | None:
