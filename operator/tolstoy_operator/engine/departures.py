@@ -49,12 +49,16 @@ class Told(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Farewell:
-    """How a deletion ends. `pause`: not yet, look again after so many seconds."""
+    """How a deletion ends. `pause`: not yet, look again after so many seconds.
+
+    `settled`: the grant that was meant is gone, or another one has taken its place.
+    """
 
     told: Told
     note: str
     warning: bool = True
     pause: float | None = None
+    settled: bool = False
 
 
 class Departures:
@@ -136,7 +140,11 @@ class Departures:
             await self._tell_pending(credential, farewell)
             return farewell.pause
         await self._tell(credential, farewell)
+        if not farewell.settled:
+            await self._finish(credential)
         await self._hold(credential, wanted=False)
+        if farewell.settled:
+            await self._finish(credential)
         self._failures.pop(credential.uid, None)
         self._pending.pop(credential.uid, None)
         return None
@@ -160,8 +168,6 @@ class Departures:
 
     async def _farewell(self, credential: Credential, namespace: Namespace) -> _Farewell:
         fate, upstream = self._fate(credential, namespace), credential.upstream
-        if upstream is not None and (fate is not Leave.REVOKE or self._is_used(upstream)):
-            await self._revocations.give_up(upstream)  # it may have begun
         if fate is not Leave.REVOKE or upstream is None:
             return _Farewell(Told.SKIPPED, f"the grant was not revoked: {self._why(credential, fate)}")
         if self._is_used(upstream):
@@ -171,13 +177,12 @@ class Departures:
         note = f"{upstream}: {result.cause}"
         match result.outcome:
             case Outcome.REVOKED:
-                return _Farewell(Told.REVOKED, note, warning=False)
+                return _Farewell(Told.REVOKED, note, warning=False, settled=True)
             case Outcome.SUPERSEDED:
-                return _Farewell(Told.KEPT, note, warning=False)
+                return _Farewell(Told.KEPT, note, warning=False, settled=True)
             case Outcome.FOREIGN:
                 return _Farewell(Told.SKIPPED, note)
             case Outcome.IMPOSSIBLE:
-                await self._revocations.give_up(upstream)
                 return _Farewell(Told.UNSUPPORTED, f"nothing was revoked at the provider; {note}")
         return await self._later(credential, upstream, note, result.retry_after, failed=result.problem is not None)
 
@@ -186,7 +191,6 @@ class Departures:
     ) -> _Farewell:
         left = (parse_time(str(credential.deleted_at)) + self._timeout - self._now()).total_seconds()
         if left <= 0:
-            await self._revocations.give_up(upstream)
             return _Farewell(Told.FAILED, f"the grant may not be revoked, and the deletion goes on without; {note}")
         self._failures[credential.uid] += failed
         pause = wanted or min(backoff(self._failures[credential.uid], self._uniform), _LONGEST_PAUSE)
@@ -207,6 +211,14 @@ class Departures:
     def _is_used(self, upstream: str) -> bool:
         users = (self._inventory.credential(key) for key in self._inventory.users_of(upstream))
         return any(user is not None and not user.deleting for user in users)
+
+    async def _finish(self, credential: Credential) -> None:
+        """Of a settled grant this comes last: whoever is asked again after a crash must not take a new one for the old.
+
+        Of one that lives on it comes first: it must not stay marked for ever.
+        """
+        if credential.upstream is not None:
+            await self._revocations.finish(credential.upstream)
 
     async def _hold(self, credential: Credential, *, wanted: bool) -> None:
         if wanted == (names.FINALIZER in credential.finalizers):

@@ -84,9 +84,9 @@ class RevocationService:
             self._record(Entry(Operation.REVOKE, name, told, actor=actor, version=version))
         return result
 
-    async def give_up(self, name: str) -> None:
-        """No further attempt will be made: let others refresh the grant again, as well as that can be done."""
-        await self._revoker.give_up(name)
+    async def finish(self, name: str) -> None:
+        """Nobody asks for the end of this grant any more. Unless it has ended, others can refresh it again."""
+        await self._revoker.finish(name)
 
 
 def _result(ending: RevocationEnding) -> Revoked:

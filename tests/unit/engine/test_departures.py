@@ -197,7 +197,7 @@ class TestDeletion:
         assert shop.revocations.asked == []
         assert shop.finalizers() is None
         assert shop.events() == ["GrantKept"]
-        assert shop.revocations.given_up == [UPSTREAM], "it may have begun while the other one was not there yet"
+        assert shop.revocations.finished == [UPSTREAM], "it may have begun while the other one was not there yet"
 
     async def test_one_that_is_going_too_uses_nothing(self, shop: Shop) -> None:
         await shop.ask()
@@ -222,7 +222,7 @@ class TestDeletion:
         assert shop.revocations.asked == []
         assert shop.finalizers() is None
         assert shop.events() == ["RevocationSkipped"]
-        assert shop.revocations.given_up == [UPSTREAM]
+        assert shop.revocations.finished == [UPSTREAM]
 
     async def test_a_policy_that_changed_back_is_followed(self, shop: Shop) -> None:
         await shop.ask()
@@ -254,7 +254,7 @@ class TestDeletion:
         assert await shop.depart() is None
 
         assert shop.events() == ["RevocationUnsupported"]
-        assert shop.revocations.given_up == [UPSTREAM]
+        assert shop.revocations.finished == [UPSTREAM]
 
     async def test_a_live_credential_is_left_alone(self, shop: Shop) -> None:
         await shop.ask()
@@ -291,7 +291,7 @@ class TestBounds:
 
         assert tries < 100
         assert shop.finalizers() is None
-        assert shop.revocations.given_up == [UPSTREAM]
+        assert shop.revocations.finished == [UPSTREAM]
         assert shop.events() == ["RevocationPending", "RevocationFailed"]
 
     async def test_the_time_runs_from_the_deletion_whoever_works_on_it(self, shop: Shop) -> None:

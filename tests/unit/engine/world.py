@@ -76,7 +76,7 @@ class FakeRevocations:
         self.supported = True
         self.answers: list[Revoked] = []
         self.asked: list[str] = []
-        self.given_up: list[str] = []
+        self.finished: list[str] = []
 
     def supports(self, _: str) -> bool:
         return self.supported
@@ -85,8 +85,8 @@ class FakeRevocations:
         self.asked.append(name)
         return self.answers.pop(0) if self.answers else Revoked(Outcome.REVOKED, "the tokens are revoked")
 
-    async def give_up(self, name: str) -> None:
-        self.given_up.append(name)
+    async def finish(self, name: str) -> None:
+        self.finished.append(name)
 
 
 class World:

@@ -19,7 +19,7 @@ from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause
 from tolstoy_operator.services.refresh.endings import Current, Ending
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
-from tolstoy_operator.services.refresh.revocation import Order, RevocationEnding, Revoker
+from tolstoy_operator.services.refresh.revocation import Buried, Order, RevocationEnding, Revoker, Superseded
 
 NAME = "tolstoy/github/org-1"
 BOTH = (TokenKind.REFRESH, TokenKind.ACCESS)
@@ -165,7 +165,12 @@ class Scene:
         return Order(name=NAME, traits=self.traits, endpoint=self.provider)
 
     async def revoke(self, name: str = "a", **options: Any) -> RevocationEnding:
-        return await Revoker(self.parts(name, **options)).run(self.order())
+        """One pass, and the end of the order where that was its end."""
+        revoker = Revoker(self.parts(name, **options))
+        ending = await revoker.run(self.order())
+        if isinstance(ending, Buried | Superseded):
+            await revoker.finish(NAME)
+        return ending
 
     async def refresh(self, name: str = "b") -> Ending:
         return await Refresher(self.parts(name)).run(self.target())

@@ -129,6 +129,7 @@ class Play:
             ending = await revoker.run(self.scene.order())
             if not isinstance(ending, Waiting):
                 self.endings.append(ending)
+                await revoker.finish(NAME)
                 return
             await self.turns.sleep(name)
 
@@ -170,7 +171,7 @@ async def once(seed: int) -> None:
         described = await play.scene.store.describe(NAME)
         judge(play, play.scene.document(), set(described.labels))
     else:
-        assert await revoker.give_up(NAME)
+        assert await revoker.finish(NAME)
 
 
 @given(st.integers(0, 2**32))

@@ -23,14 +23,14 @@ BURIED = Buried("v2", OAuthDocument.of({"tolstoy": {"revoked": True}}), lives=Fa
 class FakeRevoker:
     def __init__(self, ending: RevocationEnding) -> None:
         self.ending = ending
-        self.given_up: list[str] = []
+        self.finished: list[str] = []
 
     async def run(self, order: Order) -> RevocationEnding:
         assert order.name == NAME
         return self.ending
 
-    async def give_up(self, name: str) -> bool:
-        self.given_up.append(name)
+    async def finish(self, name: str) -> bool:
+        self.finished.append(name)
         return True
 
 
@@ -125,5 +125,5 @@ async def test_whether_there_is_a_way_and_giving_up() -> None:
     desk.endpoints.revocable = ()
     assert not desk.service.supports(NAME)
 
-    await desk.service.give_up(NAME)
-    assert desk.revoker.given_up == [NAME]
+    await desk.service.finish(NAME)
+    assert desk.revoker.finished == [NAME]
