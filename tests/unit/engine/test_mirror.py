@@ -271,8 +271,10 @@ class TestTwoCredentials:
         world.credential("old", target={"name": "web"})
         world.credential("young", target={"name": "web"})
         await world.settle()
-        world.kube.edit(paths.credential(SHOP, "old"), lambda body: body["metadata"].update(deletionTimestamp="now"))
+        going = {"deletionTimestamp": "now", "finalizers": ["example.com/theirs"]}
+        world.kube.edit(paths.credential(SHOP, "old"), lambda body: body["metadata"].update(going))
         await world.settle()
+        assert world.reason("young") == "TargetConflict", "the Secret is still there"
         world.kube.remove(WEB)
         await world.settle()
         assert world.reason("young") == "Synced"
