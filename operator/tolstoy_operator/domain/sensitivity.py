@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from tolstoy_operator.api.v1 import CredentialType
@@ -47,6 +48,7 @@ _SENSITIVE: Final = tuple(_plain(name) for name in SENSITIVE_NAMES)
 _HARMLESS: Final = frozenset(_plain(ending) for ending in HARMLESS_ENDINGS)
 
 
+@lru_cache(maxsize=1024)  # thousands of documents have the same few names
 def is_sensitive_name(name: str) -> bool:
     """Whether a name alone makes a member sensitive."""
     plain = _plain(name)
