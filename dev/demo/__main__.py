@@ -6,8 +6,9 @@ import signal
 import sys
 import threading
 
-from dev.demo import story
+from dev.demo import story, tokens
 from dev.demo.narrator import Narrator
+from dev.oauth.launch import StartError
 from dev.testbed import Testbed
 
 
@@ -15,20 +16,25 @@ def main() -> int:
     """Exit codes: 0 the story held, 1 a step did not, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Testbed() as testbed:
-            return _run(testbed)
+        with tokens.provider() as provider, Testbed() as testbed:
+            return _run(testbed, provider)
+    except StartError as error:
+        print(f"the demo cannot start its authorization server: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing is left behind")
         return 130
 
 
-def _run(testbed: Testbed) -> int:
+def _run(testbed: Testbed, provider: tokens.Provider) -> int:
     say = Narrator(testbed)
     story.seed(testbed)
-    with testbed.operator() as operator:
+    tokens.seed(testbed)
+    with testbed.operator(**provider.settings()) as operator:
         print("the operator is ready, with the rights that the chart gives it and no more")
         try:
             story.tell(testbed, say)
+            tokens.tell(testbed, say, provider)
         except AssertionError as error:
             print(f"\nFAILED: {error}\n\nthe operator's log ends with:\n{operator.tail()}", file=sys.stderr)
             return 1
