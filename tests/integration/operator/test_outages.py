@@ -55,6 +55,8 @@ def test_an_outage(mirrored: Tenant, operator: OperatorProcess, aws: SecretsMana
     assert json.loads(operator.get("/health")[1])["secrets"]["connected"] is False
     assert operator.get("/healthz")[0] == 200, "a restart would not help"
 
+    mirrored.force_sync()  # what it remembers is not fresh any more, and stands in all the same
+    assert "keeps the value read at" in (mirrored.condition("Ready") or {})["message"]
     mirrored.patch_secret({"stringData": {"apiKey": "typo"}})
     mirrored.await_data(api_key())
     mirrored.delete_secret()
