@@ -93,6 +93,8 @@ class Departures:
         self._failures: Counter[str] = Counter()
         self._stumbles: Counter[Key] = Counter()
         self._pending: dict[str, str] = {}
+        self._over: set[str] = set()
+        """UIDs of credentials that we have let go. The watch may show them for a moment more, as they were."""
 
     async def prepare(self, credential: Credential, namespace: Namespace) -> Finding | None:
         """Have a live credential carry the finalizer exactly while it is of use. Raises `KubeError`.
@@ -132,6 +134,8 @@ class Departures:
         credential = self._inventory.credential(key)
         if credential is None or credential.deleted_at is None or names.FINALIZER not in credential.finalizers:
             return None
+        if credential.uid in self._over:
+            return None
         namespace = self._inventory.namespace(key[0])
         if namespace is None:
             return _UNKNOWN_NAMESPACE_PAUSE
@@ -143,6 +147,7 @@ class Departures:
         if not farewell.settled:
             await self._finish(credential)
         await self._hold(credential, wanted=False)
+        self._over = {uid for uid in self._over if self._inventory.is_live(uid)} | {credential.uid}
         if farewell.settled:
             await self._finish(credential)
         self._failures.pop(credential.uid, None)

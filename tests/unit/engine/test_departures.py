@@ -175,6 +175,20 @@ class TestDeletion:
         assert shop.finalizers() is None
         assert shop.events() == ["Revoked"]
 
+    async def test_what_was_let_go_is_not_looked_at_again(self, shop: Shop) -> None:
+        """The answer to the last patch does not show that the object is gone, and the watch is late."""
+        await shop.ask()
+        shop.delete_credential()
+        shop.deliver()
+        before = shop.inventory.credential(KEY)
+        assert before is not None
+        await shop.depart()
+        before.finalizers = (names.FINALIZER,)
+
+        assert await shop.departures.depart(KEY) is None
+
+        assert shop.revocations.asked == [UPSTREAM]
+
     async def test_somebody_elses_finalizer_stays(self, shop: Shop) -> None:
         await shop.ask()
         path = paths.credential(SHOP, "github")
