@@ -16,6 +16,7 @@ from typing import Protocol
 
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.catalogue import CatalogueError, load_catalogue
+from tolstoy_operator.domain.endpointpolicy import parse_networks
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
@@ -144,67 +145,43 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
     protocol = _protocol(settings, client, store)
     tokens, revocations = _tokens(settings, protocol, secrets=secrets, metrics=metrics)
     return _join(
-        settings,
-        client=client,
-        store=store,
-        secrets=secrets,
+        _Base(settings=settings, client=client, store=store, secrets=secrets, elector=elector, metrics=metrics),
         tokens=tokens,
         revocations=revocations,
-        elector=elector,
-        metrics=metrics,
         learn_cluster=functools.partial(_learn_cluster, client, protocol),
     )
 
 
-def _join(
-    settings: Settings,
-    *,
-    client: KubeClient,
-    store: SecretStore,
-    secrets: SecretsService,
-    tokens: TokenService,
-    revocations: RevocationService,
-    elector: Elector,
-    metrics: Metrics,
-    learn_cluster: LearnCluster,
-) -> Parts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """What the rest stands on."""
+
+    settings: Settings
+    client: KubeClient
+    store: SecretStore
+    secrets: SecretsService
+    elector: Elector
+    metrics: Metrics
+
+
+def _join(base: _Base, *, tokens: TokenService, revocations: RevocationService, learn_cluster: LearnCluster) -> Parts:
+    settings, client = base.settings, base.client
     fingerprint = fingerprint_with(os.urandom(32))
-    inventory = Inventory(fingerprint)
-    queue = WorkQueue(time.monotonic)
-    secrets.read_ahead(ReadAhead(inventory, queue))
-    upstream = UpstreamHealth(time.time)
-    resolver = SecretsResolver(secrets, database_secret=settings.aws_secret_name)
+    inventory, queue, upstream = Inventory(fingerprint), WorkQueue(time.monotonic), UpstreamHealth(time.time)
+    base.secrets.read_ahead(ReadAhead(inventory, queue))
     mirror = Mirror(inventory, SecretsApi(client), fingerprint)
     unbound = Unbound(inventory, clock=time.monotonic, grace=settings.unbind_grace_s)
     janitor = Janitor(inventory, mirror, CredentialsApi(client))
-    grants = Grants(
-        inventory=inventory,
-        tokens=tokens,
-        queue=WorkQueue(time.monotonic),
-        clock=time.time,
-        uniform=_uniform,
-        workers=settings.refresh_workers,
-        time_scale=settings.refresh_time_scale,
-    )
+    grants = _grants(settings, inventory, tokens)
     departures = _departures(settings, inventory, client, revocations)
-    reconciler = Reconciler(
+    reconciler = _reconciler(
+        base,
         inventory=inventory,
-        secrets=secrets,
         mirror=mirror,
         unbound=unbound,
         upstream=upstream,
         grants=grants,
-        imports=Imports(inventory, SecretsApi(client), resolver),
         departures=departures,
-        status=StatusApi(client),
-        events=EventsApi(client, instance=settings.pod_name),
-        region=store.region,
-        timing=Timing(
-            now=lambda: datetime.now(UTC),
-            uniform=_uniform,
-            stall_after=timedelta(seconds=settings.stall_after_s),
-        ),
-        on_status=lambda key, status: _observe(metrics, key, status),
     )
     dispatcher = Dispatcher(
         inventory=inventory,
@@ -214,44 +191,112 @@ def _join(
         janitor=janitor,
         workers=settings.workers,
         uniform=_uniform,
-        on_sync=metrics.observe_sync,
-        on_gone=lambda key: metrics.forget(*key),
+        on_sync=base.metrics.observe_sync,
+        on_gone=lambda key: base.metrics.forget(*key),
     )
-    sweep = Sweep(
-        store=store,
-        secrets=secrets,
+    grants.on_change(dispatcher.changed)
+    health = _health(base, inventory, queue, dispatcher, upstream)
+    return Parts(
+        client=client,
+        store=base.store,
+        dispatcher=dispatcher,
+        resync=Resync(client, inventory, gone=dispatcher.credential_gone),
+        sweep=_sweep(base, inventory, dispatcher, upstream),
+        janitor=janitor,
+        grants=grants,
+        departures=departures,
+        elector=base.elector,
+        health=health,
+        http=_http(base, health),
+        learn_cluster=learn_cluster,
+    )
+
+
+def _reconciler(
+    base: _Base,
+    *,
+    inventory: Inventory,
+    mirror: Mirror,
+    unbound: Unbound,
+    upstream: UpstreamHealth,
+    grants: Grants,
+    departures: Departures,
+) -> Reconciler:
+    resolver = SecretsResolver(base.secrets, database_secret=base.settings.aws_secret_name)
+    return Reconciler(
+        inventory=inventory,
+        secrets=base.secrets,
+        mirror=mirror,
+        unbound=unbound,
+        upstream=upstream,
+        grants=grants,
+        imports=Imports(inventory, SecretsApi(base.client), resolver),
+        departures=departures,
+        status=StatusApi(base.client),
+        events=EventsApi(base.client, instance=base.settings.pod_name),
+        region=base.store.region,
+        timing=Timing(
+            now=lambda: datetime.now(UTC),
+            uniform=_uniform,
+            stall_after=timedelta(seconds=base.settings.stall_after_s),
+        ),
+        on_status=lambda key, status: _observe(base.metrics, key, status),
+    )
+
+
+def _grants(settings: Settings, inventory: Inventory, tokens: TokenService) -> Grants:
+    return Grants(
+        inventory=inventory,
+        tokens=tokens,
+        queue=WorkQueue(time.monotonic),
+        clock=time.time,
+        uniform=_uniform,
+        workers=settings.refresh_workers,
+        time_scale=settings.refresh_time_scale,
+    )
+
+
+def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: UpstreamHealth) -> Sweep:
+    settings = base.settings
+    return Sweep(
+        store=base.store,
+        secrets=base.secrets,
         inventory=inventory,
         health=upstream,
         changed=dispatcher.changed,
         look_later=dispatcher.look_later,
-        on_success=metrics.sweep_succeeded,
+        on_success=base.metrics.sweep_succeeded,
         clock=time.time,
         interval=settings.secrets_sweep_interval_s,
         full_interval=settings.secrets_full_sweep_interval_s,
         poll_interval=max(_SHORTEST_POLL, settings.secrets_cache_duration_ms / 1000),
     )
+
+
+def _health(
+    base: _Base, inventory: Inventory, queue: WorkQueue, dispatcher: Dispatcher, upstream: UpstreamHealth
+) -> Health:
     health = Health(
         inventory=inventory,
         queue=queue,
         dispatcher=dispatcher,
-        secrets=secrets,
+        secrets=base.secrets,
         upstream=upstream,
-        is_leader=lambda: elector.is_leader,
+        is_leader=lambda: base.elector.is_leader,
         clock=time.monotonic,
-        resync_interval=settings.resync_interval_s,
+        resync_interval=base.settings.resync_interval_s,
     )
-    metrics.bind(health)
-    http = HttpServer(
+    base.metrics.bind(health)
+    return health
+
+
+def _http(base: _Base, health: Health) -> HttpServer:
+    return HttpServer(
         health=health,
-        metrics=metrics,
-        authorizer=ReviewsAuthorizer(client),
-        host=settings.http_host,
-        port=settings.http_port,
-    )
-    resync = Resync(client, inventory, gone=dispatcher.credential_gone)
-    grants.on_change(dispatcher.changed)
-    return Parts(
-        client, store, dispatcher, resync, sweep, janitor, grants, departures, elector, health, http, learn_cluster
+        metrics=base.metrics,
+        authorizer=ReviewsAuthorizer(base.client),
+        host=base.settings.http_host,
+        port=base.settings.http_port,
     )
 
 
@@ -322,7 +367,12 @@ def _tokens(
 def _endpoints(settings: Settings, deadline: float) -> Endpoints:
     """Raises `SettingsError`: what an organisation got wrong must stop the start, not a refresh at night."""
     try:
-        reach = Reach(hosts=settings.token_endpoint_hosts, origins=frozenset(settings.token_endpoint_origins))
+        networks = parse_networks(settings.token_endpoint_networks)
+    except ValueError as error:
+        raise SettingsError(f"TOKEN_ENDPOINT_NETWORKS: {error}") from None
+    try:
+        origins = frozenset(settings.token_endpoint_origins)
+        reach = Reach(hosts=settings.token_endpoint_hosts, networks=networks, origins=origins)
     except ValueError as error:
         raise SettingsError(f"TOKEN_ENDPOINT_HOSTS or TOKEN_ENDPOINT_ORIGINS: {error}") from None
     try:

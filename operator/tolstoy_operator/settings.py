@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     revocation_timeout_s: Seconds = Field(1800, description="How long a deletion waits for the revocation it asked for")
     refresh_workers: int = Field(16, ge=1, le=256, description="Tokens refreshed at the same time")
     token_endpoint_hosts: CommaList = Field((), description="Hosts for tools that are in no catalogue entry")
+    token_endpoint_networks: CommaList = Field((), description="Networks of providers whose addresses are not public")
     token_endpoint_origins: CommaList = Field((), description="Exact origins without any check: development only")
     providers_dir: str = Field("", description="Directory of catalogue entries of the organisation's own")
 

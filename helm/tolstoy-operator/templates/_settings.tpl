@@ -22,6 +22,7 @@ ALLOW_SHARED_REVOCATION: {{ .Values.revocation.allowShared | quote }}
 REVOCATION_TIMEOUT_S: {{ .Values.revocation.timeoutSeconds | int64 | quote }}
 REFRESH_WORKERS: {{ .Values.refresh.workers | int64 | quote }}
 TOKEN_ENDPOINT_HOSTS: {{ .Values.refresh.tokenEndpointHosts | join "," | quote }}
+TOKEN_ENDPOINT_NETWORKS: {{ .Values.refresh.tokenEndpointNetworks | join "," | quote }}
 TOKEN_ENDPOINT_ORIGINS: {{ .Values.refresh.tokenEndpointOrigins | join "," | quote }}
 PROVIDERS_DIR: {{ ternary "/etc/tolstoy/providers" "" (ne .Values.refresh.providersConfigMap "") | quote }}
 LEADER_ELECTION: {{ .Values.leaderElection | quote }}

@@ -12,6 +12,7 @@ instead of normalised.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -168,9 +169,9 @@ def _matches(pattern: str, endpoint: Endpoint) -> bool:
     return endpoint.host.endswith(name[1:]) if name.startswith("*.") else endpoint.host == name
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from a comma-separated list (`10.0.0.0/8, fd00::/8`). Raises ValueError."""
-    return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks such as `10.0.0.0/8` and `fd00::/8`. Raises ValueError."""
+    return tuple(map(ip_network, texts))
 
 
 def check_address(text: str, endpoint: Endpoint, policy: EndpointPolicy) -> Address:

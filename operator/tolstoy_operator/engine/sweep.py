@@ -60,6 +60,7 @@ class Sweep:
         self._interval = interval
         self._full_interval = full_interval
         self._poll_interval = poll_interval
+        self._told: dict[str, str] = {}
         self._watermark = clock()
         self._full_at = clock()
 
@@ -96,6 +97,7 @@ class Sweep:
         wanted = self._inventory.upstream_names()
         for name in self._secrets.versions_known().keys() - wanted:
             self._secrets.clear(name)  # nobody uses it any more, so its value is not kept
+            self._told.pop(name, None)
         since = None if full else self._watermark - OVERLAP
         seen: set[str] = set()
         for prefix in _prefixes(wanted):
@@ -112,9 +114,12 @@ class Sweep:
             self._news(listing.name)
         elif self._secrets.note_version(listing.name, listing.current_version_id):
             self._changed(self._inventory.users_of(listing.name))
-        else:
-            # Whoever read the new version first has told nobody else.
+        elif self._told.get(listing.name) != listing.current_version_id:
+            # Whoever read the new version first has told nobody else. Once is enough: a listing repeats it for minutes,
+            # and a credential that cannot use the version would be tried each time.
             self._changed(self._inventory.behind(listing.name, listing.current_version_id))
+        if listing.current_version_id is not None:
+            self._told[listing.name] = listing.current_version_id
 
     def _news(self, name: str) -> None:
         self._secrets.invalidate(name)

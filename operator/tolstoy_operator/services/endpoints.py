@@ -14,7 +14,7 @@ from typing import Final
 from tolstoy_operator.domain.catalogue import Body, Catalogue, ClientAuthentication, Provider
 from tolstoy_operator.domain.catalogue.entry import Call, Credentials
 from tolstoy_operator.domain.catalogue.provider import call_url
-from tolstoy_operator.domain.endpointpolicy import EndpointNotAllowed, EndpointPolicy, check_url
+from tolstoy_operator.domain.endpointpolicy import EndpointNotAllowed, EndpointPolicy, Network, check_url
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import ProviderTraits
 from tolstoy_operator.domain.replyrules import STANDARD
@@ -41,15 +41,18 @@ _ClientKey = tuple[str, str]
 class Reach:
     """What the platform allows beyond the catalogue.
 
-    `hosts`: where the tokens of tools without an entry may go. `origins`: exact origins that skip every other rule, for
-    development and tests. Raises ValueError for an entry that cannot be meant: at the start, not at the first refresh.
+    `hosts`: where the tokens of tools without an entry may go. `networks`: addresses that are allowed although they are
+    not public, for providers in the organisation's own network. `origins`: exact origins that skip every other rule,
+    for development and tests. Raises ValueError for an entry that cannot be meant: at the start, not at the first
+    refresh.
     """
 
     hosts: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
     origins: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        EndpointPolicy(hosts=self.hosts, origins=self.origins)
+        EndpointPolicy(hosts=self.hosts, networks=self.networks, origins=self.origins)
 
 
 @dataclass(slots=True)
@@ -255,7 +258,8 @@ class ToolEndpoint:
 
     def _policy(self) -> EndpointPolicy:
         hosts = self.provider.hosts if self.provider and self.provider.hosts else self.endpoints.reach.hosts
-        return EndpointPolicy(hosts=hosts, origins=self.endpoints.reach.origins)
+        reach = self.endpoints.reach
+        return EndpointPolicy(hosts=hosts, networks=reach.networks, origins=reach.origins)
 
     def _key(self, document: OAuthDocument) -> _ClientKey:
         return self.tool, document.client_id or ""

@@ -72,7 +72,7 @@ def client(make_client: Callable[..., TokenClient]) -> TokenClient:
 
 
 def policy(port: int, networks: str = "127.0.0.0/8", host: str = HOST) -> EndpointPolicy:
-    return EndpointPolicy(hosts=(f"{host}:{port}",), networks=parse_networks(networks))
+    return EndpointPolicy(hosts=(f"{host}:{port}",), networks=parse_networks(filter(None, networks.split(","))))
 
 
 def refresh(port: int, *, networks: str = "127.0.0.0/8", host: str = HOST, path: str = "/token") -> TokenRequest:

@@ -43,7 +43,7 @@ WRONG = {
     "REVOCATION_TIMEOUT_S": "0",
     "REFRESH_WORKERS": "257",
 }
-FREE_TEXT = {"TOKEN_ENDPOINT_HOSTS", "TOKEN_ENDPOINT_ORIGINS", "PROVIDERS_DIR"}
+FREE_TEXT = {"TOKEN_ENDPOINT_HOSTS", "TOKEN_ENDPOINT_NETWORKS", "TOKEN_ENDPOINT_ORIGINS", "PROVIDERS_DIR"}
 """Judged where they are used, see `test_what_only_its_user_can_judge_ends_the_start_as_well`."""
 
 
@@ -121,6 +121,7 @@ def nowhere(tmp_path: Path) -> dict[str, str]:
     ("name", "text", "says"),
     [
         ("TOKEN_ENDPOINT_HOSTS", "idp.example.com,https://idp.example.com/token", "is not a host name"),
+        ("TOKEN_ENDPOINT_NETWORKS", "10.0.0.0/8,10.1.2.3/16", "has host bits set"),
         ("TOKEN_ENDPOINT_ORIGINS", "http://127.0.0.1:9/path", "not a scheme, a host and a port"),
         ("PROVIDERS_DIR", "/no/such/directory", "cannot be read"),
         ("KUBECONFIG", "/no/such/file", "there is no kubeconfig"),

@@ -183,7 +183,7 @@ def test_not_public(address: str) -> None:
 
 def test_a_named_network_is_allowed_and_its_neighbour_is_not() -> None:
     endpoint = Endpoint("https", "login.example.com", 443, "/")
-    policy = EndpointPolicy(networks=parse_networks("10.1.0.0/16, fd00::/8"))
+    policy = EndpointPolicy(networks=parse_networks(["10.1.0.0/16", "fd00::/8"]))
 
     assert check_address("10.1.2.3", endpoint, policy) == ip_address("10.1.2.3")
     assert check_address("fd00::1", endpoint, policy) == ip_address("fd00::1")
