@@ -133,9 +133,11 @@ def test_merging_names_the_uid_so_that_it_never_creates() -> None:
 def test_what_is_merged_is_known_by_its_field_manager() -> None:
     body = secret_object(data={"k": "v", "theirs": "x"}, owner=None, labels={names.MANAGED_LABEL: "merged"})
     body["metadata"]["managedFields"] = [
-        {"manager": merge_manager("uid-1"), "operation": "Apply", "fieldsV1": {"f:data": {".": {}, "f:k": {}}}}
+        {"manager": merge_manager("uid-1"), "operation": "Apply", "fieldsV1": {"f:data": {".": {}, "f:k": {}}}},
+        {"manager": merge_manager("uid-2"), "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}},
     ]
     existing = existing_secret(body, FINGERPRINT)
+    assert existing.merged_keys == {"uid-1": {"k"}}, "only what was applied can be released"
     assert is_merged(existing, "uid-1", {"k": b"v"}, FINGERPRINT)
     assert not is_merged(existing, "uid-1", {"k": b"other"}, FINGERPRINT)
     assert not is_merged(existing, "uid-1", {"k": b"v", "more": b""}, FINGERPRINT)

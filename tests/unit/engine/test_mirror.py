@@ -12,6 +12,7 @@ from tests.support.fakekube import Object, Request
 from tests.unit.engine.world import SHOP, UPSTREAM, World
 from tolstoy_operator.api import names
 from tolstoy_operator.kube import paths
+from tolstoy_operator.kube.client import APPLY_PATCH
 from tolstoy_operator.kube.errors import Conflict, KubeUnavailable
 
 GITHUB = paths.secrets(SHOP, "github")
@@ -510,15 +511,23 @@ class TestJanitor:
         assert world.data("web") == {"theirs": "x", **FIRST}
 
     async def test_managers_that_merely_look_like_ours_are_left_alone(self, world: World) -> None:
-        world.kube.put(
-            WEB,
-            {"metadata": {"labels": {names.MANAGED_LABEL: "merged"}}, "type": "Opaque", "data": {"theirs": "eA=="}},
-            manager="tolstoy-deployer",
-        )
+        world.put_secret("web", {"theirs": "x"}, labels={names.MANAGED_LABEL: "merged"})
+        meta = (world.kube.find(WEB) or {})["metadata"]
+        asked = {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        manager = {"fieldManager": "tolstoy-deployer", "force": "true"}
+        applied = {"metadata": asked, "data": {"applied": "eA=="}}
+        await world.kube.patch(WEB, applied, content_type=APPLY_PATCH, query=manager)
         world.deliver()
-        world.kube.writes()
         await world.janitor.clean()
-        assert world.kube.writes() == []
+        assert world.data("web") == {"theirs": "x", "applied": "x"}
+
+    async def test_while_all_is_well_nobody_is_asked(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        world.put_secret("web", {"theirs": "x"}, annotations={names.ALLOW_MERGE: "github"})
+        world.credential(target={"name": "web", "creationPolicy": "Merge"})
+        await world.settle()
+        world.kube.fail("LIST", "", KubeUnavailable())
+        await world.janitor.clean()
+        assert caplog.text == ""
 
     async def test_a_failure_is_logged_and_tried_again(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         await self.orphaned(world)

@@ -388,6 +388,26 @@ class TestOutage:
         assert world.condition("TokenHealthy")["status"] == "False"
         assert world.status()["grant"]["state"] == "Expiring"
 
+    async def test_a_token_that_ends_while_suspended_is_not_ready(self, world: World) -> None:
+        world.store.write(UPSTREAM, oauth(world))
+        world.credential()
+        await world.settle()
+        world.credential(suspend=True)
+        world.deliver()
+        _, pause = await world.reconcile()
+        assert world.condition("Ready")["status"] == "True"
+        for state, ready in (("Expiring", "True"), ("Expiring", "False")):
+            assert pause is not None
+            world.clock.now += pause
+            _, pause = await world.reconcile()
+            assert (world.status()["grant"]["state"], world.condition("Ready")["status"]) == (state, ready)
+        assert world.reason() == "Suspended"
+        assert world.condition("TokenHealthy")["status"] == "False"
+        assert pause is None
+        world.kube.writes()
+        await world.look_at_all()
+        assert world.kube.writes() == []
+
     async def test_the_api_server_away_is_an_error_and_nothing_is_lost(self, world: World) -> None:
         world.kube.fail("POST", "/secrets", KubeUnavailable())
         world.credential()

@@ -10,7 +10,7 @@ import pytest
 from tests.support.fakestore import FakeStore
 from tests.support.objects import credential_object
 from tests.unit.engine.world import Clock
-from tolstoy_operator.domain.errors import AccessDenied, StoreUnavailable
+from tolstoy_operator.domain.errors import AccessDenied, SecretPendingDeletion, StoreUnavailable
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.sweep import MOST_PREFIXES, OVERLAP, RETRY_PAUSE, Sweep
@@ -134,6 +134,24 @@ async def test_a_listing_that_lags_is_caught_by_the_overlap(bench: Bench) -> Non
     assert bench.changed == [KEY]
 
 
+async def test_it_looks_back_no_further_than_it_must(bench: Bench) -> None:
+    bench.use()
+    asked: list[float | None] = []
+    listing = bench.store.list_changed
+
+    def list_changed(*, prefix: str, since: float | None) -> object:
+        asked.append(since)
+        return listing(prefix=prefix, since=since)
+
+    bench.store.list_changed = list_changed  # type: ignore[assignment, method-assign]
+    first = bench.clock.now
+    for _ in range(3):
+        await bench.step()
+    assert asked == [first - OVERLAP, first + INTERVAL - OVERLAP, first + 2 * INTERVAL - OVERLAP]
+    await bench.step(after=FULL)
+    assert asked[-1] is None
+
+
 async def test_after_a_failure_it_looks_back_to_the_last_success(bench: Bench) -> None:
     bench.use()
     await bench.step()
@@ -164,6 +182,8 @@ async def test_pending_deletion_is_seen_by_the_next_sweep(bench: Bench) -> None:
     bench.store.schedule_deletion(NAME)
     await bench.step()
     assert bench.changed == [KEY]
+    with pytest.raises(SecretPendingDeletion):
+        await bench.secrets.get(NAME)
 
 
 async def test_values_that_nobody_uses_are_not_kept(bench: Bench) -> None:
