@@ -5,7 +5,7 @@ A service executes a call atomically at one moment. What the caller learns is an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -33,11 +33,13 @@ class Weather:
     stuck: dict[str, tuple[float, float]] = field(default_factory=dict)
     """process -> its reads show this moment, until that one."""
 
-    def reachable(self, cluster: str, service: str, start: float, end: float) -> float:
-        """For how many seconds between the two calls of the cluster could get through."""
-        cuts = sorted((since, until) for where, what, since, until in self.cuts if (where, what) == (cluster, service))
+    def reachable(
+        self, cluster: str, service: str, start: float, end: float, stops: Sequence[tuple[float, float]]
+    ) -> float:
+        """For how many seconds between the two a process of the cluster ran, and its calls could get through."""
+        cuts = [(since, until) for where, what, since, until in self.cuts if (where, what) == (cluster, service)]
         open_for, time = 0.0, start
-        for since, until in cuts:
+        for since, until in sorted([*cuts, *stops]):
             open_for += max(0.0, min(since, end) - time)
             time = max(time, min(until, end))
         return open_for + max(0.0, end - time)

@@ -6,7 +6,7 @@ gets new tokens. Lenient: a second use is refused, nothing else. Fixed: the refr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,7 +14,9 @@ from tests.simulation.loop import Future, Loop, Process
 from tests.simulation.network import Network
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import RefreshRules
+from tolstoy_operator.domain.revocation import TokenKind
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenhealth import Revocation, RevocationResult
 from tolstoy_operator.domain.tokenoutcome import (
     Accepted,
     DoubtCause,
@@ -128,6 +130,12 @@ class SimulatedProvider:
         request.issued = refresh
         return refresh, access
 
+    def revoke(self, text: str) -> None:
+        """Of either token; it ends the family."""
+        found = self.refresh_tokens.get(text) or self.access_tokens.get(text)
+        if found is not None:
+            self.end(found.family, "operator")
+
     def lives(self, access: str) -> bool:
         token = self.access_tokens.get(access)
         return token is not None and token.family.alive and not token.dead and token.expires > self.loop.now
@@ -212,6 +220,20 @@ class EndpointClient:
         if token is None or self._network.random.random() < self._line.unreachable:
             return None
         return self._provider.lives(token.reveal())
+
+    @property
+    def revocable(self) -> Collection[TokenKind]:
+        return frozenset(TokenKind)
+
+    async def revoke(self, document: OAuthDocument, kind: TokenKind) -> Revocation:
+        await self._process.sleep(0.2)
+        draw = self._network.random.random
+        token = document.refresh_token if kind is TokenKind.REFRESH else document.access_token
+        if draw() < self._line.unreachable or token is None:
+            return Revocation(RevocationResult.RETRY)
+        self._provider.revoke(token.reveal())
+        await self._process.sleep(0.2)
+        return Revocation(RevocationResult.RETRY if draw() < self._line.lost else RevocationResult.DONE)
 
     def _travel(self, request: Request, reply: Future[Outcome]) -> None:
         loop, draw, line = self._process.loop, self._network.random.random, self._line

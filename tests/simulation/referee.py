@@ -19,7 +19,7 @@ from tests.simulation.provider import Behaviour, RefreshToken, Request, Simulate
 from tests.simulation.store import SERVICE as STORE
 from tests.simulation.store import SimulatedStore
 from tolstoy_operator.domain.refresh import RefreshRules
-from tolstoy_operator.services.refresh.endings import Ending, Failed, Problem
+from tolstoy_operator.services.refresh.endings import Failed, Problem
 
 ENOUGH_S = 40.0
 """A process that runs, and reaches a store, for this long has stored what it holds."""
@@ -127,12 +127,15 @@ class Referee:
 
     def _unstorable(self, request: Request, start: float, end: float) -> str | None:
         """Why a process that held new tokens for so long had not stored them."""
-        if self.processes[request.process].ran(start, end) < ENOUGH_S:
-            return "(a) stopped between the fence and a stored result"
-        services = (STORE, f"api {request.cluster}")
-        if all(self.weather.reachable(request.cluster, service, start, end) < ENOUGH_S for service in services):
-            return "(c) result in nobody's reach: no store took it"
-        return None
+        stops = self.processes[request.process].stops
+        chances = [
+            self.weather.reachable(request.cluster, service, start, end, stops)
+            for service in (STORE, f"api {request.cluster}")
+        ]
+        if max(chances) >= ENOUGH_S:
+            return None
+        stopped = self.processes[request.process].ran(start, end) < ENOUGH_S
+        return "(a) stopped between the fence and a stored result" if stopped else "(c) no store was in reach"
 
     def _stopped_before_send(self, request: Request) -> bool:
         return request.sent - request.fenced > self.rules.request_deadline_s
@@ -183,12 +186,12 @@ class Referee:
 
     # Promise 4: a lost response is never told as the user's fault.
 
-    def reported(self, process: Process, ending: Ending) -> None:
+    def reported(self, process: Process, ending: object) -> None:
         if not isinstance(ending, Failed):
             return
         self.told[ending.problem.value] += 1
         token = self._current_token()
-        if token is None or token.family.ended_by == "user":
+        if token is None or token.family.ended_by in ("user", "operator"):
             return
         if ending.problem is Problem.REAUTHORIZATION_REQUIRED and "refuses" in ending.cause:
             spent = token.spent_by
@@ -210,6 +213,7 @@ class Referee:
 
     def final(self, *, blocked: str) -> None:
         """Promise 2: nothing that was durable is lost; and whatever can be alive, is."""
+        self._judge_tombstone()
         token = self._current_token()
         if token is None:
             return
@@ -230,6 +234,16 @@ class Referee:
         access = self.store.document(self.store.labels["AWSCURRENT"]).get("accessToken")
         if isinstance(access, str) and not self.provider.lives(access) and token.spent_by is None:
             self._broken(f"liveness: the access token is dead, and {token.text} could have been used")
+
+    def _judge_tombstone(self) -> None:
+        """What is called revoked is dead."""
+        books = self.store.document(self.store.labels["AWSCURRENT"]).get("tolstoy") or {}
+        if not books.get("revoked") or books.get("base") not in self.store.versions:
+            return
+        self.counts["revoked"] += 1
+        buried = self.provider.refresh_tokens.get(self.store.document(books["base"]).get("refreshToken", ""))
+        if buried is not None and buried.family.alive:
+            self._broken(f"revocation: {buried.family.name} is called revoked and lives")
 
     def _one_life_ago(self) -> float:
         return self.loop.now - self.provider.lifetime

@@ -18,6 +18,7 @@ from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
 from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Problem, Waiting
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
+from tolstoy_operator.services.refresh.revocation import Order, RevocationEnding, Revoker
 from tolstoy_operator.stores.base import CURRENT
 
 _KNOWN_ANCESTORS = 6
@@ -69,32 +70,37 @@ class Replica:
         network: Network,
         habits: Habits,
         faults: FaultPoints,
-        report: Callable[[Process, Ending], None],
+        report: Callable[[Process, Ending | RevocationEnding], None],
+        revokes: Callable[[Process], bool],
         refresher: Callable[[Parts], Refresher] = Refresher,
     ) -> None:
         self._process, self._store, self._cluster, self._endpoint = process, store, cluster, endpoint
         self._random, self._habits, self._faults, self._report = network.random, habits, faults, report
+        self._revokes = revokes
         self._last_step = ""
-        self._refresher = refresher(
-            Parts(
-                store=store,
-                journal=cluster,
-                clocks=process,
-                random=Draws(network.random, process),
-                owner=process.name,
-                cluster=process.cluster,
-                rules=habits.rules,
-                exclusive=habits.exclusive,
-                sole_writer=habits.sole_writer,
-                step=self._step,
-            )
+        parts = Parts(
+            store=store,
+            journal=cluster,
+            clocks=process,
+            random=Draws(network.random, process),
+            owner=process.name,
+            cluster=process.cluster,
+            rules=habits.rules,
+            exclusive=habits.exclusive,
+            sole_writer=habits.sole_writer,
+            step=self._step,
         )
+        self._refresher, self._revoker = refresher(parts), Revoker(parts)
 
     async def main(self) -> None:
         await self._process.sleep(20.0 * self._random.random())
         failures = 0
         while True:
             self._last_step = ""
+            if self._revokes(self._process):
+                self._report(self._process, await self._revoker.run(self._order()))
+                await self._process.sleep(10.0 + 20.0 * self._random.random())
+                continue
             ending = await self._refresher.run(self._target())
             self._report(self._process, ending)
             failures = failures + 1 if isinstance(ending, Failed) else 0
@@ -104,6 +110,9 @@ class Replica:
 
     def _target(self) -> Target:
         return Target(name=NAME, traits=self._habits.traits, endpoint=self._endpoint, due=self._due)
+
+    def _order(self) -> Order:
+        return Order(name=NAME, traits=self._habits.traits, endpoint=self._endpoint)
 
     def _due(self, _version: str, document: OAuthDocument) -> bool:
         expires_at = document.expires_at

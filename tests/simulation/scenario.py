@@ -18,9 +18,10 @@ from tests.simulation.replica import FaultPoints, Habits, Replica
 from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.domain.refreshids import OWNER_LABEL
-from tolstoy_operator.services.refresh.endings import Ending
+from tolstoy_operator.services.refresh.endings import Ending, MirrorOnly
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher
+from tolstoy_operator.services.refresh.revocation import Buried, RevocationEnding, Superseded
 from tolstoy_operator.stores.base import CURRENT
 
 QUIET_S = 2400.0
@@ -88,6 +89,7 @@ class World:
             (1.0, "others stale", self._stick_others),
         ]
         self.blocked = ""
+        self.revoking = ""
         self.notes = 0
         if tell:
             self.referee.tell = self._tell
@@ -105,7 +107,7 @@ class World:
         for _ in range(10):
             if self.referee.busy():
                 self.loop.run(self.loop.now + 30.0)
-        self.referee.final(blocked=self.blocked)
+        self.referee.final(blocked=self.blocked or ("revocation under way" if self.revoking else ""))
         counts = self.referee.counts
         counts["expiries served"] += sum(request.issued is not None for request in self.provider.requests)
         counts["requests"] += len(self.provider.requests)
@@ -165,6 +167,7 @@ class World:
             self.habits[process.name],
             self.faults,
             self._reported,
+            lambda process: self.revoking == process.cluster,
             self.refresher,
         )
         process.start(replica.main())
@@ -180,8 +183,10 @@ class World:
         if not process.alive:
             self._start(process)
 
-    def _reported(self, process: Process, ending: Ending) -> None:
+    def _reported(self, process: Process, ending: Ending | RevocationEnding) -> None:
         self.referee.reported(process, ending)
+        if isinstance(ending, Buried | Superseded | MirrorOnly) and self.revoking == process.cluster:
+            self.revoking = ""
         if self.story is not None:
             self._tell(f"{process.name} ends its pass: {_short(ending)}")
 
@@ -280,6 +285,8 @@ class World:
             self._near_expiry(self._break_client)
         if draw.random() < 0.1:
             self._near_expiry(self._disown)
+        if draw.random() < 0.1:
+            self._near_expiry(self._order_revocation)
 
     def _first_consent(self) -> None:
         refresh, access = self.provider.consent()
@@ -349,6 +356,11 @@ class World:
             self._tell("console takes off the owner")
             self.store.move("console", OWNER_LABEL, owner, None)
 
+    def _order_revocation(self) -> None:
+        """The last credential of a cluster goes, and its grant with it."""
+        self.revoking = self.random.choice(self.clusters).name
+        self._tell(f"{self.revoking} is told to revoke")
+
     def _break_client(self) -> None:
         self.provider.broken_until = self.loop.now + 200.0
 
@@ -399,7 +411,7 @@ class World:
         self.provider.process = request  # type: ignore[method-assign]
 
 
-def _short(ending: Ending) -> str:
+def _short(ending: Ending | RevocationEnding) -> str:
     fields = {name: getattr(ending, name) for name in ending.__dataclass_fields__ if name != "document"}
     return f"{type(ending).__name__} " + ", ".join(f"{name}={str(value)[:60]}" for name, value in fields.items())
 
