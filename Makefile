@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv parts demo test unit lint format bench requirements clean
+.PHONY: help venv parts demo test unit lint format simulate bench requirements clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: venv parts lint ## Everything: lint, unit, component and integration tests
 	$(BIN)/pytest -n 2 --cov --cov-report= tests/unit tests/component tests/simulation
 	$(BIN)/coverage report --include='*/domain/*,*/services/*' --fail-under=95 --skip-covered
 	$(BIN)/pytest -n 2 --dist loadfile tests/integration
+
+simulate: venv ## 100,000 random schedules of the refresh protocol, each held to its promises (about an hour)
+	@$(BIN)/python -m tests.simulation --schedules 100000
 
 bench: venv parts ## The figures of docs/performance.md (about half an hour)
 	@$(BIN)/python -m bench
