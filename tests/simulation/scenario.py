@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.simulation.journal import ClusterClient, SimulatedCluster
-from tests.simulation.loop import EPOCH, Loop, Process
+from tests.simulation.loop import Loop, Process
 from tests.simulation.network import Network, Weather
+from tests.simulation.people import People
 from tests.simulation.provider import Behaviour, EndpointClient, Line, SimulatedProvider
 from tests.simulation.referee import OPERATOR, Referee
 from tests.simulation.replica import FaultPoints, Habits, Replica
 from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
+from tests.simulation.story import listen, short
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
-from tolstoy_operator.domain.refreshids import OWNER_LABEL
 from tolstoy_operator.services.refresh.endings import Ending, MirrorOnly
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher
 from tolstoy_operator.services.refresh.revocation import Buried, RevocationEnding, Superseded
-from tolstoy_operator.stores.base import CURRENT
 
 QUIET_S = 2400.0
 """At the end nothing goes wrong for this long: longer than any wait of the protocol."""
@@ -88,15 +86,15 @@ class World:
             (0.85, "cut off", lambda process: self._cut(process.cluster)),
             (1.0, "others stale", self._stick_others),
         ]
+        self.people = People(self)
         self.blocked = ""
         self.revoking = ""
-        self.notes = 0
         if tell:
-            self.referee.tell = self._tell
-            self._listen()
+            self.referee.tell = self.tell
+            listen(self)
 
     def run(self) -> Result:
-        self._first_consent()
+        self.people.consent()
         self._plan_weather()
         self._plan_people()
         for process in self.processes:
@@ -175,7 +173,7 @@ class World:
     def _kill(self, process: Process) -> None:
         if not process.alive:
             return
-        self._tell(f"{process.name} is killed")
+        self.tell(f"{process.name} is killed")
         process.kill()
         self.loop.after(self.random.choice([1.0, 5.0, 60.0, 300.0]), lambda: self._restart(process))
 
@@ -188,7 +186,7 @@ class World:
         if isinstance(ending, Buried | Superseded | MirrorOnly) and self.revoking == process.cluster:
             self.revoking = ""
         if self.story is not None:
-            self._tell(f"{process.name} ends its pass: {_short(ending)}")
+            self.tell(f"{process.name} ends its pass: {short(ending)}")
 
     # What goes wrong.
 
@@ -231,7 +229,7 @@ class World:
         for service in services:
             self.network.weather.cut_off[cluster, service] = until
             self.network.weather.cuts.append((cluster, service, self.loop.now, until))
-        self._tell(f"{cluster} is cut off from {', '.join(services)} until {until:.0f}")
+        self.tell(f"{cluster} is cut off from {', '.join(services)} until {until:.0f}")
 
     def _strike(self, process: Process, step: str) -> None:
         """Right before a step of the protocol."""
@@ -249,13 +247,13 @@ class World:
         """The process reads from a copy of the store that no longer follows."""
         until = self.loop.now + self.random.choice([30.0, 200.0, 500.0, 1500.0])
         self.network.weather.stuck[process.name] = (self.loop.now, until)
-        self._tell(f"{process.name} reads an old copy of the store until {until:.0f}")
+        self.tell(f"{process.name} reads an old copy of the store until {until:.0f}")
 
     def _stop(self, process: Process) -> None:
         draw = self.random
         seconds = draw.choice([5.0, 30.0, 130.0, 200.0, 400.0, 1000.0])
         frozen = draw.choice([(), ("monotonic",), ("monotonic", "boottime")])
-        self._tell(f"{process.name} stops for {seconds:.0f} s, clocks that stand still: {', '.join(frozen) or 'none'}")
+        self.tell(f"{process.name} stops for {seconds:.0f} s, clocks that stand still: {', '.join(frozen) or 'none'}")
         process.stop(seconds, *frozen)
         if draw.random() < 0.3:
             process.set_wall_clock(draw.uniform(-400.0, 400.0))
@@ -268,152 +266,31 @@ class World:
         self.faults.probability = 0.0
         for name in ("unreachable", "lost", "slow", "unreadable", "failing", "stopped_before_send"):
             setattr(self.line, name, 0.0)
-        self._tell("from here on the weather is fine")
+        self.tell("from here on the weather is fine")
 
     # What people do.
 
     def _plan_people(self) -> None:
-        draw = self.random
+        draw, people = self.random, self.people
         if self.stormy < 0.2:
             return
-        actions = [self._consent, self._edit, self._edit, self._stale_edit, self._move_back, self._user_revokes]
+        actions = [people.consent, people.edit, people.edit, people.stale_edit, people.move_back, people.user_revokes]
         for _ in range(draw.choice([0, 0, 1, 1, 2, 3])):
             self._near_expiry(draw.choice(actions))
         if draw.random() < 0.1:
             self._near_expiry(lambda: self.store.prune(2.5 * self.lifetime))
         if draw.random() < 0.05:
-            self._near_expiry(self._break_client)
+            self._near_expiry(people.break_client)
         if draw.random() < 0.1:
-            self._near_expiry(self._disown)
+            self._near_expiry(people.disown)
         if draw.random() < 0.1:
-            self._near_expiry(self._order_revocation)
-
-    def _first_consent(self) -> None:
-        refresh, access = self.provider.consent()
-        self._write(self._fresh(refresh, access), "consent")
-
-    def _fresh(self, refresh: str, access: str) -> dict[str, object]:
-        self.notes += 1
-        return {
-            "accessToken": access,
-            "refreshToken": refresh,
-            "expiresAt": round((EPOCH + self.loop.now + self.lifetime) * 1000),
-            "tokenEndpoint": "https://provider.example/token",
-            "clientId": "client",
-            "clientSecret": "secret",
-            "note": self.notes,
-        }
-
-    def _write(self, document: dict[str, object], who: str) -> None:
-        version = str(uuid.UUID(int=self.random.getrandbits(128)))
-        self._tell(f"{who} writes {version[:8]} with {document.get('refreshToken')}")
-        self.store.put(who, json.dumps(document), version, [CURRENT])
-
-    def _consent(self) -> None:
-        refresh, access = self.provider.consent()
-        self._write(self._fresh(refresh, access), "consent")
-
-    def _edit(self) -> None:
-        """Somebody changes one member in the console; some tools drop what they do not know."""
-        document = dict(self.store.document(self.store.labels[CURRENT]))
-        self.notes += 1
-        document["note"] = self.notes
-        if self.random.random() < 0.4:
-            document.pop("tolstoy", None)
-        self._write(document, "console")
-
-    def _stale_edit(self) -> None:
-        """The console was open for a while, and saves what it had read."""
-        version = self.store.labels[CURRENT]
-        document = dict(self.store.document(version))
-        self.notes += 1
-        document["note"] = self.notes
-        if self.random.random() < 0.4:
-            document.pop("tolstoy", None)
-        delay = self.random.choice([3.0, 40.0, 200.0])
-        self.loop.after(delay, lambda: self._write(document, "console"))
-
-    def _move_back(self) -> None:
-        old = self.store.labels.get("AWSPREVIOUS")
-        current = self.store.labels[CURRENT]
-        if old is None or "refreshToken" not in self.store.document(old):
-            return
-        self._tell(f"console moves AWSCURRENT from {current[:8]} back to {old[:8]}")
-        self.blocked = "moved back by hand"
-        self.store.move("console", CURRENT, current, old)
-
-    def _user_revokes(self) -> None:
-        document = self.store.document(self.store.labels[CURRENT])
-        token = self.provider.refresh_tokens.get(str(document.get("refreshToken", "")))
-        if token is not None:
-            self._tell(f"the user revokes {token.family.name}")
-            self.provider.end(token.family, "user")
-
-    def _disown(self) -> None:
-        """Somebody takes the secret from the cluster that refreshes it."""
-        owner = self.store.labels.get(OWNER_LABEL)
-        if owner is not None:
-            self._tell("console takes off the owner")
-            self.store.move("console", OWNER_LABEL, owner, None)
-
-    def _order_revocation(self) -> None:
-        """The last credential of a cluster goes, and its grant with it."""
-        self.revoking = self.random.choice(self.clusters).name
-        self._tell(f"{self.revoking} is told to revoke")
-
-    def _break_client(self) -> None:
-        self.provider.broken_until = self.loop.now + 200.0
+            self._near_expiry(people.order_revocation)
 
     # The story.
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         if self.story is not None:
             self.story.append(f"{self.loop.now:10.2f}  {text}")
-
-    def _listen(self) -> None:
-        referee = self.referee
-
-        def current(old: str | None, new: str, actor: str) -> None:
-            token = self.store.document(new).get("refreshToken")
-            self._tell(f"{actor}: AWSCURRENT {(old or '-')[:8]} -> {new[:8]} ({token})")
-            referee.current_moved(old, new, actor)
-
-        def version(version: str, value: str, actor: str) -> None:
-            document = json.loads(value)
-            books = document.get("tolstoy") or {}
-            kind = books.get("kind", "document")
-            self._tell(
-                f"{actor}: writes {kind} {version[:8]} of {str(books.get('of'))[:8]} n={books.get('n')}"
-                f" token={document.get('refreshToken', '')} base={str(books.get('base'))[:8]}"
-            )
-            referee.version_written(version, value, actor)
-
-        def entry(cluster: str, key: str, payload: str) -> None:
-            books = json.loads(payload).get("tolstoy") or {}
-            self._tell(f"{cluster} journal: {key[:15]} of {str(books.get('of'))[:8]} n={books.get('n')}")
-            referee.object_written(cluster, key, payload)
-
-        def mirrored(cluster: str, old: str | None, new: str) -> None:
-            self._tell(f"{cluster} publishes {new[:8]} after {(old or '-')[:8]}")
-            referee.mirrored(cluster, old, new)
-
-        self.store.on_current, self.store.on_version = current, version
-        for cluster in self.clusters:
-            cluster.on_object, cluster.on_mirror = entry, mirrored
-        process = self.provider.process
-
-        def request(request):  # type: ignore[no-untyped-def]
-            answer = process(request)
-            short = answer if isinstance(answer, str) else answer[0]
-            self._tell(f"provider: {request.token} from {request.process} -> {short}")
-            return answer
-
-        self.provider.process = request  # type: ignore[method-assign]
-
-
-def _short(ending: Ending | RevocationEnding) -> str:
-    fields = {name: getattr(ending, name) for name in ending.__dataclass_fields__ if name != "document"}
-    return f"{type(ending).__name__} " + ", ".join(f"{name}={str(value)[:60]}" for name, value in fields.items())
 
 
 def run(seed: int, *, refresher: Callable[[Parts], Refresher] = Refresher, tell: bool = False) -> Result:
