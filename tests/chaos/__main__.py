@@ -1,0 +1,80 @@
+"""`make chaos`: one run, and its table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from dev.testbed import eventually
+from tests.chaos import ledger
+from tests.chaos.monkey import Monkey
+from tests.chaos.observer import Observer
+from tests.chaos.report import Report, report
+from tests.chaos.world import Plan, World
+
+_TICK = 0.5
+
+
+def run(plan: Plan, *, settle: float = 120.0, say: bool = False) -> Report:
+    """One run. `settle`: seconds within which everything must be well after the last fault."""
+    with World(plan) as world:
+        observer, monkey = Observer(world), Monkey(world)
+        eventually(observer.settled, what="all Secrets are there before the faults begin", timeout=120, pause=0.5)
+        observer.start()
+        monkey.begin()
+        ends = time.monotonic() + plan.seconds
+        told = time.monotonic()
+        while time.monotonic() < ends:
+            monkey.tick()
+            time.sleep(_TICK)
+            if say and time.monotonic() - told > 30:
+                told = time.monotonic()
+                _say(f"{ends - told:5.0f} s to go, {world.server.state().accepted} refreshes")
+        monkey.end()
+        settled = _settles(monkey, observer, settle)
+        observer.stop()
+        return report(
+            plan,
+            world.consents,
+            world.server.state(),
+            ledger.read(world.ledgers),
+            observer.seen,
+            monkey.done,
+            settled=settled,
+        )
+
+
+def _settles(monkey: Monkey, observer: Observer, seconds: float) -> bool:
+    def ask() -> bool:
+        monkey.tend()
+        return observer.settled()
+
+    try:
+        return eventually(ask, what="everything is well again", timeout=seconds, pause=0.5)
+    except AssertionError as error:
+        _say(str(error))
+        return False
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Exit codes: 0 every promise was kept, 1 one was not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--secrets", type=int, default=280)
+    parser.add_argument("--lifetime", type=int, default=300, help="of access tokens, seconds")
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    plan = Plan(arguments.secrets, arguments.lifetime, 60 * arguments.minutes, arguments.seed)
+    result = run(plan, say=True)
+    _say(result.table())
+    return 0 if result.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
