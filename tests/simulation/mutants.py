@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from unittest.mock import patch
 
+from tests.simulation import store as store_module
+from tests.simulation.store import SERVICE, SimulatedStore, StoreClient
 from tolstoy_operator.domain.elapsed import shortest
 from tolstoy_operator.domain.errors import StoreError
 from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme
@@ -101,6 +103,19 @@ async def _untraced(_store: object, _name: str, _arn: str, version: str, _token:
     return Origin(version, Scheme.CLAIM)
 
 
+async def _lend(client: StoreClient, _name: str, label: str, *, from_version: str) -> bool:
+    actor, store = client._process.name, client._store
+    return await client._network.call(
+        client._process, SERVICE, lambda: _lent_twice(store, actor, label, from_version), writes=True
+    )
+
+
+def _lent_twice(store: SimulatedStore, actor: str, label: str, version: str) -> bool:
+    """As if the label were moved onto the version: for the second one it is there already, which is a success."""
+    store.take(actor, label, version)
+    return store.labels.get(label) is None
+
+
 FACTORIES: Mapping[str, Make] = {
     "without the claim": _spending(_WithoutClaim),
     "without the fence": _spending(_WithoutFence),
@@ -118,6 +133,7 @@ PATCHES: Mapping[str, Callable[[], object]] = {
     ),
     "without tracing edited documents": _patched("tolstoy_operator.services.refresh.view._trace", _untraced),
     "without carrying doubts": _patched(f"{refresher_module.__name__}.fates", _nothing_known),
+    "with a lease that two can have": _patched(f"{store_module.__name__}.StoreClient.take_label", _lend),
     "with a fence by the slowest clock": _patched(f"{spending_module.__name__}.longest", shortest),
 }
 """Variants that replace one function of the protocol."""
