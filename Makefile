@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv parts demo test unit lint format simulate bench requirements clean
+.PHONY: help venv parts demo test unit lint format simulate bench requirements chaos clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ simulate: venv ## 100,000 random schedules of the refresh protocol, each held to
 
 bench: venv parts ## The figures of docs/performance.md (about half an hour)
 	@$(BIN)/python -m bench
+
+chaos: venv parts ## Two clusters, six operators, everything going wrong: the table of docs/reliability.md (20 minutes)
+	@$(BIN)/python -m tests.chaos
 
 clean: ## Remove what was built in the tree
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
