@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.network import Network
+from tests.simulation.store import NAME
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
 from tolstoy_operator.domain.refreshrecords import JournalEntry
 from tolstoy_operator.domain.secretvalue import SecretValue
@@ -69,7 +70,7 @@ class ClusterClient:
 
     async def list(self) -> Sequence[JournalEntry]:
         objects = await self._call(lambda: dict(self._cluster.objects))
-        return [JournalEntry(key, "secret", EPOCH + created) for key, (_, created) in objects.items()]
+        return [JournalEntry(key, NAME, EPOCH + created) for key, (_, created) in objects.items()]
 
     async def delete(self, key: str) -> None:
         await self._call(lambda: self._cluster.objects.pop(key, None), writes=True)

@@ -1,0 +1,61 @@
+"""Keeping the journal small without losing what only the journal has.
+
+A claim must outlive every view of the store that could lead to the same attempt again, so nothing is removed for two
+days. A result is removed only when the store has had a newer version since: then it was made current, or something that
+came later was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from tolstoy_operator.domain.errors import SecretNotFound, StoreError
+from tolstoy_operator.domain.refreshrecords import JournalEntry
+from tolstoy_operator.services.refresh.parts import Parts
+
+KEPT_S: Final = 2 * 86_400.0
+"""Seconds for which nothing is removed."""
+_log = logging.getLogger(__name__)
+
+
+class JournalKeeper:
+    """Looks through the journal of this cluster."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def secrets(self) -> frozenset[str]:
+        """The secrets that the journal knows: a pass over each writes upstream what waits. Raises `StoreError`.
+
+        Worth asking at the start of a process, when nobody remembers what the last one left.
+        """
+        return frozenset(entry.secret for entry in await self._parts.journal.list())
+
+    async def tidy(self) -> int:
+        """Remove what nobody can need any more; returns how many objects. Raises `StoreError` if the list fails."""
+        now, removed = self._parts.clocks.read().wall, 0
+        by_secret: dict[str, list[JournalEntry]] = defaultdict(list)
+        for entry in await self._parts.journal.list():
+            if now - entry.created_at > KEPT_S:
+                by_secret[entry.secret].append(entry)
+        for secret, entries in by_secret.items():
+            try:
+                removed += await self._remove(secret, entries)
+            except StoreError as error:
+                _log.warning("the journal keeps %d old objects: %s", len(entries), error)
+        return removed
+
+    async def _remove(self, secret: str, entries: Sequence[JournalEntry]) -> int:
+        try:
+            since = (await self._parts.store.get(secret)).created_at
+        except SecretNotFound:
+            since = float("inf")
+        done = [entry for entry in entries if entry.created_at < since]
+        for entry in done:
+            await self._parts.journal.delete(entry.key)
+        if len(done) < len(entries):
+            _log.warning("%s: %d old objects of the journal are not upstream yet", secret, len(entries) - len(done))
+        return len(done)

@@ -1,0 +1,82 @@
+"""What the journal may forget."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.component.refresh.stage import Stage, StagedReplica
+from tests.simulation.store import NAME
+from tolstoy_operator.domain.errors import StoreUnavailable
+from tolstoy_operator.services.refresh.housekeeping import KEPT_S, JournalKeeper
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage()
+    made.consent()
+    replica = made.replica(exclusive=True)
+    for _ in range(3):
+        made.until_due()
+        replica.run()
+    return made
+
+
+def keeper(replica: StagedReplica) -> JournalKeeper:
+    return JournalKeeper(replica.refresher._parts)
+
+
+def tidy(stage: Stage) -> int:
+    replica = stage.replica()
+    return stage.finish(replica.process, keeper(replica).tidy())
+
+
+def test_the_journal_says_which_secrets_to_look_at(stage: Stage) -> None:
+    replica = stage.replica()
+
+    assert stage.finish(replica.process, keeper(replica).secrets()) == {NAME}
+
+
+def test_nothing_is_removed_for_two_days(stage: Stage) -> None:
+    stage.wait(KEPT_S - 3 * 3600)
+    stage.edit()
+
+    assert tidy(stage) == 0
+
+
+def test_what_the_store_has_moved_past_is_removed(stage: Stage) -> None:
+    objects = len(stage.clusters["blue"].objects)
+    stage.wait(KEPT_S)
+    stage.edit()
+
+    assert tidy(stage) == objects
+    assert stage.clusters["blue"].objects == {}
+
+
+def test_what_is_not_upstream_yet_is_kept_however_old(stage: Stage) -> None:
+    stage.until_due()
+    stage.clusters["blue"].create("result-waiting", "{}")
+    before = len(stage.clusters["blue"].objects)
+    stage.wait(KEPT_S + 10)
+
+    assert tidy(stage) == before - 1
+    assert "result-waiting" in stage.clusters["blue"].objects
+
+
+def test_nothing_is_removed_unseen(stage: Stage) -> None:
+    before = len(stage.clusters["blue"].objects)
+    stage.wait(KEPT_S)
+    stage.cut_off("blue", seconds=60.0)
+
+    assert tidy(stage) == 0
+    assert len(stage.clusters["blue"].objects) == before
+
+
+def test_a_journal_that_cannot_be_listed_is_said_to_be_so(stage: Stage) -> None:
+    stage.network.weather.cut_off["blue", "api blue"] = stage.loop.now + 60.0
+
+    async def expect() -> None:
+        with pytest.raises(StoreUnavailable):
+            await keeper(replica).tidy()
+
+    replica = stage.replica()
+    stage.finish(replica.process, expect())
