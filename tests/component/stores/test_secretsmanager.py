@@ -187,6 +187,17 @@ class TestLostAnswers:
         await store.move_label(f"{prefix}a", CURRENT, from_version=first, to_version=second)
         assert (await store.describe(f"{prefix}a")).labels[CURRENT] == second
 
+    async def test_a_label_whose_taking_was_not_heard_of_is_not_ours(
+        self, server: SecretsManagerServer, store: SecretsManagerStore, prefix: str
+    ) -> None:
+        version_id = new_id()
+        await store.create(f"{prefix}a", SecretValue("one"), version_id=version_id)
+        await store.move_label(f"{prefix}a", "LEASE", from_version=None, to_version=version_id)
+        assert await store.take_label(f"{prefix}a", "OTHER", from_version=version_id) is False
+        server.fault("lost", operation="UpdateSecretVersionStage", count=1)
+        assert await store.take_label(f"{prefix}a", "LEASE", from_version=version_id) is False
+        assert "LEASE" not in (await store.describe(f"{prefix}a")).labels
+
 
 class TestStates:
     async def test_a_secret_that_is_being_deleted(

@@ -210,6 +210,30 @@ class TestStates:
             await store.move_label(NAME, "A", from_version=OTHER, to_version=ID)
 
 
+class TestTakingALabel:
+    async def test_one_caller_takes_it_once_the_service_is_known_to_refuse_others(
+        self, store: SecretsManagerStore, stub: Stubber
+    ) -> None:
+        absent = {"SecretId": NAME, "VersionStage": "TOLSTOY_ABSENT", "RemoveFromVersionId": ID}
+        stub.add_client_error("update_secret_version_stage", "InvalidParameterException", expected_params=absent)
+        stub.add_response("update_secret_version_stage", {}, {**absent, "VersionStage": "LEASE"})
+        assert await store.take_label(NAME, "LEASE", from_version=ID) is True
+        stub.add_client_error("update_secret_version_stage", "InvalidParameterException")
+        assert await store.take_label(NAME, "LEASE", from_version=ID) is False
+
+    async def test_a_service_that_refuses_nothing_lends_nothing(
+        self, store: SecretsManagerStore, stub: Stubber
+    ) -> None:
+        stub.add_response("update_secret_version_stage", {})
+        assert await store.take_label(NAME, "LEASE", from_version=ID) is None
+        assert await store.take_label(NAME, "LEASE", from_version=ID) is None
+
+    async def test_an_error_is_no_answer(self, store: SecretsManagerStore, stub: Stubber) -> None:
+        stub.add_client_error("update_secret_version_stage", "AccessDeniedException")
+        with pytest.raises(errors.AccessDenied):
+            await store.take_label(NAME, "LEASE", from_version=ID)
+
+
 class TestRequests:
     async def test_the_current_label_is_always_asked_for(self, store: SecretsManagerStore, stub: Stubber) -> None:
         """A policy can only check a label that is in the request."""
