@@ -65,9 +65,9 @@ def _say(text: str) -> None:
 def main() -> int:
     """Exit codes: 0 every promise was kept, 1 one was not."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--secrets", type=int, default=280)
+    parser.add_argument("--secrets", type=int, default=300)
     parser.add_argument("--lifetime", type=int, default=300, help="of access tokens, seconds")
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=16)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     plan = Plan(arguments.secrets, arguments.lifetime, 60 * arguments.minutes, arguments.seed)

@@ -46,7 +46,7 @@ class Monkey:
     def tick(self) -> None:
         """Break one thing, perhaps. Call it twice a second."""
         self.tend()
-        if self._random.random() < 0.2:
+        if self._random.random() < self._world.plan.fault_rate:
             weights = {self._kill: 4, self._stop: 3, self._break_aws: 3, self._restart_api: 1, self._restart_aws: 1}
             self._random.choices(list(weights), list(weights.values()))[0]()
 

@@ -39,13 +39,18 @@ old_access_token: {value: survives, source: run}
 
 @dataclass(frozen=True)
 class Plan:
-    """How much. `lifetime`: of access tokens, seconds; `seconds`: how long the faults go on."""
+    """How much.
+
+    `lifetime`: of access tokens, seconds. `seconds`: how long the faults go on. `step_rate`: the probability of a kill,
+    and of a stop, before each step of the protocol. `fault_rate`: of another fault, twice a second.
+    """
 
     secrets: int
     lifetime: int
     seconds: float
     seed: int
     step_rate: float = 0.003
+    fault_rate: float = 0.06
 
     @property
     def time_scale(self) -> float:
