@@ -137,7 +137,10 @@ class Reconciler:
         if namespace.terminating:
             return None, None
         await self._mirror.look(credential)
-        learned = _Learned(self._timing.now(), departure=await self._departures.prepare(credential, namespace))
+        departure = await self._departures.prepare(credential, namespace)
+        if self._inventory.credential(key) is not credential:
+            return None, 0.0  # it has changed, or is going, since
+        learned = _Learned(self._timing.now(), departure=departure)
         try:
             finding = await self._bring_about(credential, namespace, learned)
         except Problem as problem:

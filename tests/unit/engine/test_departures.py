@@ -148,6 +148,23 @@ class TestTheFinalizer:
         assert shop.reason() == "RevocationNotGranted"
         assert shop.data() is not None
 
+    async def test_a_deletion_that_begins_meanwhile_ends_the_reconciliation(self, shop: Shop) -> None:
+        shop.credential(oauth=REVOKE)
+        shop.deliver()
+
+        def delete(_: object) -> None:
+            path = paths.credential(SHOP, "github")
+            shop.kube.edit(path, lambda body: body["metadata"].update(finalizers=["example.com/theirs"]))
+            shop.delete_credential()
+            shop.deliver()
+
+        shop.kube.fail("PATCH", "toolcredentials/github", Forbidden(), times=1)
+        shop.kube.meanwhile = delete
+
+        assert await shop.reconcile() == (None, 0.0)
+        await shop.settle()
+        assert shop.data() is None
+
     async def test_somebody_who_is_faster_is_not_overwritten(self, shop: Shop) -> None:
         shop.credential(oauth=REVOKE)
         shop.deliver()
