@@ -226,12 +226,11 @@ class Grants:
     def _next_look(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         if result.problem is not None:
             return self._next_try(name, grant, result)
-        if result.retry_after is not None:
-            return result.retry_after
-        if grant.due_at is None:
-            return None
-        rest = grant.due_at - self._clock()
-        return rest if rest > 0 else LOOK_PAUSE * self._scale
+        rest = grant.due_at - self._clock() if grant.due_at is not None else None
+        if result.document is None or rest is None:
+            return result.retry_after if not result.foreign else LOOK_PAUSE * self._scale
+        rest = rest if rest > 0 else LOOK_PAUSE * self._scale
+        return min(rest, result.retry_after) if result.retry_after is not None else rest
 
     def _next_try(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         if result.problem in _FINAL:

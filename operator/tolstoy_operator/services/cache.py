@@ -107,13 +107,16 @@ class VersionCache:
             self._forget_value(next(iter(self._entries)))
             self.evictions += 1
 
-    def publish(self, version: SecretVersion, *, parent: str | None) -> None:
-        """Keep what we have just written in place of `parent`; reads of its predecessors are not news for a while."""
+    def publish(self, version: SecretVersion, *, parent: str | None, ahead: float = 0.0) -> None:
+        """Keep what we have just written in place of `parent`; reads of its predecessors are not news for a while.
+
+        `ahead`: seconds until the store has it as well.
+        """
         name, now = version.name, self._clock()
         self._own = {other: write for other, write in self._own.items() if write.until > now}
         earlier = self._own[name].superseded if name in self._own else frozenset()
         before = {parent} if parent is not None else set()
-        self._own[name] = _OwnWrite(earlier | before - {version.version_id}, now + OWN_WRITE_LAG)
+        self._own[name] = _OwnWrite(earlier | before - {version.version_id}, now + ahead + OWN_WRITE_LAG)
         self.keep(CacheEntry(version, now, self._wall()))
 
     def note(self, name: str, version_id: str | None) -> bool:

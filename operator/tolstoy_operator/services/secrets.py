@@ -161,15 +161,18 @@ class SecretsService:
         """Prove that the store answers and lets us in. Raises `StoreError`."""
         await self._store.validate_access()
 
-    def adopt(self, name: str, version_id: str, value: SecretValue) -> None:
-        """Serve a version that this process has just made current by other means than `update`."""
+    def adopt(self, name: str, version_id: str, value: SecretValue, *, ahead: float = 0.0) -> None:
+        """Serve a version that this process has just made current by other means than `update`.
+
+        `ahead`: seconds for which the store does not have it yet.
+        """
         before = self._cache.get(name)
         if before is None:
             self.invalidate(name)
         else:
             labels = frozenset({CURRENT})
             written = SecretVersion(name, before.version.arn, version_id, labels, value, self._wall())
-            self._publish(written, self._cache.known.get(name))
+            self._publish(written, self._cache.known.get(name), ahead)
 
     def invalidate(self, name: str) -> None:
         """Have the store asked at the next read. The value can still stand in as a stale one."""
@@ -259,6 +262,6 @@ class SecretsService:
         else:
             self._publish(version, parent)
 
-    def _publish(self, version: SecretVersion, parent: str | None) -> None:
+    def _publish(self, version: SecretVersion, parent: str | None, ahead: float = 0.0) -> None:
         self._reads.supersede(version.name)
-        self._cache.publish(version, parent=parent)
+        self._cache.publish(version, parent=parent, ahead=ahead)

@@ -131,8 +131,8 @@ class TokenService:
         """Have the new version served at once. What others made, or replaced meanwhile, is read from the store."""
         known = self._secrets.versions_known().get(name)
         match ending:
-            case Journalled(version=version, document=document):
-                self._secrets.adopt(name, version, document.encode())
+            case Journalled(version=version, document=document, retry_after=pause):
+                self._secrets.adopt(name, version, document.encode(), ahead=pause)
             case Current(version=version, document=document, previous=previous, refreshed=True) if known == previous:
                 self._secrets.adopt(name, version, document.encode())
             case Current(version=version) if known != version:

@@ -165,6 +165,28 @@ def test_tokens_that_are_due_as_soon_as_they_come_do_not_make_it_spin() -> None:
     play(story)
 
 
+def test_tokens_that_wait_in_the_journal_are_refreshed_before_they_end_all_the_same() -> None:
+    async def story() -> None:
+        world = World(fresh(1300, retry_after=900), fresh(5000, 3, retry_after=900), fresh(5000, 3, made=False))
+        world.grants.note(version(), document(300))
+        await world.until(2500)
+        assert world.tokens.times == [0, 900, 1800], "upstream in time"
+        await world.end()
+
+    play(story)
+
+
+def test_the_journal_does_not_delay_what_is_due() -> None:
+    async def story() -> None:
+        world = World(fresh(700, retry_after=900), fresh(99_999, 3))
+        world.grants.note(version(), document(300))
+        await world.until(500)
+        assert world.tokens.times == [0, 400]
+        await world.end()
+
+    play(story)
+
+
 def test_nobody_knows_when_it_ends_so_nothing_is_due() -> None:
     async def story() -> None:
         world = World(fresh(7200))

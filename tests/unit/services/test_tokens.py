@@ -135,6 +135,17 @@ async def test_tokens_in_the_journal_are_served_before_the_store_has_them() -> N
     assert await service.served() == SECOND
 
 
+async def test_what_the_store_does_not_have_yet_stays_served_until_it_has() -> None:
+    service = Service(Journalled(SECOND, document(2e9), 900.0))
+    service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
+    assert await service.served() == FIRST
+    await service.service.ensure_valid(NAME)
+    service.bench.time.sleep(850)
+    assert not service.bench.service.note_version(NAME, FIRST)
+    assert await service.served() == SECOND
+    assert service.bench.service.note_version(NAME, THIRD), "a new consent is news at any time"
+
+
 @pytest.mark.parametrize(
     ("ending", "outcome"),
     [
