@@ -44,6 +44,8 @@ class RefreshRules:
     """A refresh starts only while the secret can take this many versions more."""
     upstream_every_s: float = 1200.0
     """Tokens that live too short for the version budget wait in the owner's journal between writes upstream."""
+    least_interval_s: float = 60.0
+    """Between two refreshes of ours, whatever lifetime the provider states."""
     settled_s: float = 60.0
     """What only a read says about a version that was moved back by hand is believed after this long."""
 
@@ -61,6 +63,7 @@ class RefreshRules:
             lease_below_s=self.lease_below_s * factor,
             shortest_shared_s=self.shortest_shared_s * factor,
             upstream_every_s=self.upstream_every_s * factor,
+            least_interval_s=self.least_interval_s * factor,
             settled_s=self.settled_s * factor,
         )
 
@@ -293,6 +296,14 @@ def may_wait(answer: Answer, *, age: float, rules: RefreshRules) -> bool:
     if answer.books.scheme is not Scheme.OWNER or issued is None or ends is None:
         return False
     return ends - issued < rules.shortest_shared_s and age < rules.upstream_every_s
+
+
+def too_soon(arn: str, document: OAuthDocument, *, now: float, rules: RefreshRules) -> float:
+    """Seconds for which tokens that we have just brought are left alone, even if they are due already."""
+    if document.last_updated is None or not intact(arn, document):
+        return 0.0
+    age = now - document.last_updated
+    return rules.least_interval_s - age if 0 <= age < rules.least_interval_s else 0.0
 
 
 def spare_versions(ages: Sequence[float], labelled: int, rules: RefreshRules) -> int:

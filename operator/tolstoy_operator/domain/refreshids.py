@@ -8,6 +8,7 @@ Every id is computed from what the step is about, so two replicas that mean the 
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import Final
 
 CLAIM_LABEL: Final = "TOLSTOY_CLAIM"
@@ -65,5 +66,6 @@ def owner_id(arn: str, cluster: str, of: str) -> str:
     return _id(arn, cluster, "owner", of)
 
 
+@lru_cache(maxsize=4096)
 def _id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "|".join(parts)))

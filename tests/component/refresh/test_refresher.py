@@ -394,6 +394,18 @@ def test_a_consent_that_a_sole_writer_replaced_unseen_is_put_back() -> None:
     assert stage.lives
 
 
+def test_tokens_that_are_due_when_they_come_are_not_refreshed_without_end() -> None:
+    stage = Stage(lifetime=200.0)
+    stage.consent()
+    replica = stage.replica(exclusive=True)
+    stage.rules = RefreshRules()
+
+    endings = [replica.run() for _ in range(20)]
+
+    assert len(stage.provider.requests) <= 2
+    assert isinstance(endings[-1], Waiting)
+
+
 def test_a_provider_that_asks_for_a_pause_is_given_it(stage: Stage) -> None:
     stage.until_due()
     stage.line.failing = 1.0

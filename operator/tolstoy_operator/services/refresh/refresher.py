@@ -27,6 +27,7 @@ from tolstoy_operator.domain.refresh import (
     response_lost,
     spare_versions,
     too_short_to_share,
+    too_soon,
 )
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, LOST_LABEL, REVOKING_LABEL
 from tolstoy_operator.domain.refreshrecords import Fate
@@ -184,6 +185,8 @@ class Refresher:
             rest = needed - memory.sightings.age(f"attempt {last.n} {last.nonce}", now)
             if rest > 0:
                 return Waiting(min(rest, _POLL_S), "another attempt is under way")
+        if (rest := too_soon(view.arn, view.document, now=now.wall, rules=rules)) > 0:
+            return Waiting(rest, "the last refresh was a moment ago")
         if memory.refused == 1:
             rest = rules.confirm_after_s[0] - memory.sightings.age("refusal", now)
             if rest > 0:
