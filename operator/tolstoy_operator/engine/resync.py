@@ -67,8 +67,16 @@ class Resync:
             listed_at = listed_at or int(page["metadata"]["resourceVersion"])
             seen |= _identities(page.get("items") or ())
             for item in page.get("items") or ():
-                self._changed |= observe(item)
+                self._take_in(item, observe)
         return seen, listed_at
+
+    def _take_in(self, item: Mapping[str, Any], observe: Observe) -> None:
+        try:
+            self._changed |= observe(item)
+        except Exception:
+            # One object that nobody expected must not keep the operator from all the others.
+            meta = item["metadata"]
+            _log.exception("an object is not understood", extra={"namespace": meta.get("namespace", "")})
 
 
 def _identities(items: Iterable[Mapping[str, Any]]) -> set[tuple[Key, str]]:

@@ -146,3 +146,13 @@ async def test_a_list_that_never_gets_done_is_an_error(bench: Bench) -> None:
     bench.kube.fail("LIST", "secrets", Gone())
     with pytest.raises(Gone):
         await bench.resync.run()
+
+
+async def test_one_object_that_nobody_expected_keeps_nobody_from_the_others(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.world.credential()
+    bench.world.credential("odd")
+    bench.kube.edit(paths.credential(SHOP, "odd"), lambda body: body["metadata"].update(generation="not a number"))
+    assert await bench.resync.run() == {GITHUB}
+    assert "not understood" in caplog.text
