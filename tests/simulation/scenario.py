@@ -81,9 +81,9 @@ class World:
         )
         self.strikes: Counter[str] = Counter()
         self._strikes: list[tuple[float, str, Callable[[Process], None]]] = [
-            (0.5, "killed", self._kill),
-            (0.7, "stopped", self._stop),
-            (0.85, "cut off", lambda process: self._cut(process.cluster)),
+            (0.35, "killed", self._kill),
+            (0.65, "stopped", self._stop),
+            (0.8, "cut off", lambda process: self._cut(process.cluster)),
             (1.0, "others stale", self._stick_others),
         ]
         self.people = People(self)
