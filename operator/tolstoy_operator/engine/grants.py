@@ -71,7 +71,8 @@ class Grant:
     """What is known of the tokens in one version of an upstream secret. Times in epoch seconds.
 
     `due_at`: when to refresh them; None when nobody knows when they end, or nothing can be done. `failures`: refreshes
-    that failed in a row. `probes`: tries since the provider's refusal was believed.
+    that failed in a row. `probes`: tries since the provider's refusal was believed. `looked`: whether this process has
+    found out what the protocol knows of it; `awaited`: somebody waits for that.
     """
 
     version: str
@@ -80,6 +81,8 @@ class Grant:
     trouble: Trouble | None = None
     failures: int = 0
     probes: int = 0
+    looked: bool = False
+    awaited: bool = False
 
 
 class Grants:
@@ -136,6 +139,16 @@ class Grants:
         """Why the grant is not refreshed; None when all is well or nothing is known."""
         grant = self._grants.get(name)
         return grant.trouble if grant else None
+
+    def settling(self, name: str) -> bool:
+        """Whether a look is about to tell more than the store does: the tokens are due, and newer ones may be in the
+        journal of a predecessor. The users of the secret are told when it has ended.
+        """
+        grant = self._grants.get(name)
+        if grant is None or grant.looked or grant.due_at is None or grant.due_at > self._clock():
+            return False
+        grant.awaited = True
+        return True
 
     def refresh_now(self, name: str) -> None:
         """Look at once, and try also a grant whose refusal is on record."""
@@ -194,7 +207,9 @@ class Grants:
         current = self._grants.get(name)
         if current is not grant:  # another version came meanwhile, and its credentials know
             return self._first_look(current) if current is not None else None
-        if self._take(name, grant, result):
+        grant.looked = True
+        if self._take(name, grant, result) or grant.awaited:
+            grant.awaited = False
             self._changed(self._inventory.users_of(name))
         return self._next_look(name, self._grants[name], result)
 

@@ -55,6 +55,8 @@ from tolstoy_operator.services.secrets import Fetched, SecretsService
 _log = logging.getLogger(__name__)
 
 UNKNOWN_NAMESPACE_PAUSE = 5.0
+NOT_SURE_PAUSE = 30.0
+"""Seconds until another look, should nobody tell before."""
 _WHOLE_SECOND = timedelta(seconds=1)
 """Times in a status are cut to whole seconds: a second later, what they announce has happened."""
 
@@ -83,6 +85,10 @@ class _Learned:
     written: bool = False
     withdraw_in: float | None = None
     departure: Finding | None = None
+
+
+class _NotSure(Exception):
+    """What the store has may be older than what the Secret holds: a look at the grant is about to tell."""
 
 
 class Reconciler:
@@ -143,6 +149,8 @@ class Reconciler:
         learned = _Learned(self._timing.now(), departure=departure)
         try:
             finding = await self._bring_about(credential, namespace, learned)
+        except _NotSure:
+            return None, NOT_SURE_PAUSE
         except Problem as problem:
             finding = Finding(problem.reason, problem.cause)
         status = await self._report(credential, finding, learned)
@@ -164,6 +172,8 @@ class Reconciler:
         data = self._project(fetched, credential, spec, namespace, learned)
         name, upstream = _names(credential)
         version = fetched.version
+        if self._may_be_behind(credential, version.version_id) and self._grants.settling(upstream):
+            raise _NotSure
         learned.written = await self._mirror.apply(
             credential, name, data, upstream=upstream, version_id=version.version_id
         )
@@ -253,6 +263,11 @@ class Reconciler:
         """Whether the store could not be asked, or has stopped answering since it was."""
         down = self._upstream.unavailable_since
         return fetched.stale or (down is not None and fetched.read_at < down.timestamp())
+
+    def _may_be_behind(self, credential: Credential, version_id: str) -> bool:
+        shown = credential.status.upstream
+        other = shown is not None and shown.version_id not in (None, version_id)
+        return other and self._mirror.current(credential) is not None
 
     async def _withdraw_when_due(self, credential: Credential, learned: _Learned) -> None:
         if not self._mirror.holdings(credential):

@@ -187,6 +187,25 @@ def test_the_journal_does_not_delay_what_is_due() -> None:
     play(story)
 
 
+def test_a_new_process_looks_before_it_believes_that_due_tokens_are_the_newest() -> None:
+    async def story() -> None:
+        world = World(Refreshed("version-1", document(3600)))
+        assert not world.grants.settling(NAME), "nothing is known of it"
+        world.grants.note(version(), document(3600))
+        assert not world.grants.settling(NAME), "it is not due"
+        world.grants.note(version(2), document(300))
+        assert world.grants.settling(NAME)
+        world.tokens.answers = [Refreshed("version-2", document(300))]
+        await world.until(1)
+        assert world.told == [KEY], "there is no news, but somebody waits for that"
+        assert not world.grants.settling(NAME)
+        await world.until(61)
+        assert world.told == [KEY]
+        await world.end()
+
+    play(story)
+
+
 def test_nobody_knows_when_it_ends_so_nothing_is_due() -> None:
     async def story() -> None:
         world = World(fresh(7200))

@@ -14,6 +14,7 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.errors import AccessDenied, DecryptionFailed, StoreUnavailable, Throttled
 from tolstoy_operator.engine.bindings import HELD_PAUSE
+from tolstoy_operator.engine.reconciler import NOT_SURE_PAUSE
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, KubeUnavailable, Unprocessable
 
@@ -78,6 +79,27 @@ async def test_the_mirror_follows_upstream(world: World) -> None:
     world.secrets.note_version(UPSTREAM, world.store.write(UPSTREAM, {"apiKey": "second"}))
     await world.look_at_all()
     assert world.data() == {"apiKey": "second"}
+
+
+async def test_what_may_be_older_than_the_secret_is_not_mirrored_before_that_is_known(world: World) -> None:
+    world.credential()
+    await world.settle()
+    before = world.status()
+    world.secrets.note_version(UPSTREAM, world.store.write(UPSTREAM, {"apiKey": "older, perhaps"}))
+    world.grants.unsure = True
+    assert await world.reconcile() == (None, NOT_SURE_PAUSE)
+    assert world.data() == {"apiKey": "first"}
+    assert world.status() == before
+    world.grants.unsure = False
+    await world.look_at_all()
+    assert world.data() == {"apiKey": "older, perhaps"}
+
+
+async def test_a_secret_that_is_missing_is_made_from_what_there_is(world: World) -> None:
+    world.credential()
+    world.grants.unsure = True
+    await world.settle()
+    assert world.data() == {"apiKey": "first"}
 
 
 async def test_the_status_tells_where_the_value_is_from_and_what_was_written(world: World) -> None:

@@ -57,7 +57,12 @@ class Clock:
 
 
 class FakeGrants:
-    """Nothing is ever refreshed, and nothing is wrong."""
+    """Nothing is ever refreshed, and nothing is wrong. `unsure`: newer tokens may be in a journal."""
+
+    unsure = False
+
+    def settling(self, _: str) -> bool:
+        return self.unsure
 
     def note(self, *_: object) -> SimpleNamespace:
         return SimpleNamespace(due_at=None, trouble=None)
@@ -102,6 +107,7 @@ class World:
 
     def _start(self) -> None:
         client = cast(KubeClient, self.kube)
+        self.grants = FakeGrants()
         fingerprint = fingerprint_with(b"key")
         self.inventory = Inventory(fingerprint)
         self.secrets = SecretsService(
@@ -135,7 +141,7 @@ class World:
             mirror=self.mirror,
             unbound=self.unbound,
             upstream=self.upstream,
-            grants=cast(Grants, FakeGrants()),
+            grants=cast(Grants, self.grants),
             imports=Imports(self.inventory, SecretsApi(client), SecretsResolver(self.secrets, database_secret="db")),
             departures=self.departures,
             status=StatusApi(client),
