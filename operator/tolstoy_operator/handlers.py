@@ -19,7 +19,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     """kopf copies every object to compare it with a later one, even when no handler asks for changes. Ours do not."""
 
     def build(self, **_: Any) -> Any:
-        return {}
+        return None
 
     def fetch(self, **_: Any) -> Any:
         return None
