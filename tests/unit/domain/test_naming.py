@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolstoy_operator.api.v1 import ToolCredentialSpec
-from tolstoy_operator.domain.naming import InvalidName, target_name, tool_secret_name, upstream_name
+from tolstoy_operator.domain.naming import InvalidName, target_name, tool_of, tool_secret_name, upstream_name
 
 
 def spec(**fields: object) -> ToolCredentialSpec:
@@ -64,3 +64,9 @@ def test_a_name_always_has_three_parts_that_are_what_was_given(tool: str, org: s
 def test_the_target_is_named_after_the_credential_unless_the_spec_says() -> None:
     assert target_name(spec(tool="github", orgId="o"), "cred") == "cred"
     assert target_name(spec(tool="github", orgId="o", target={"name": "mine"}), "cred") == "mine"
+
+
+def test_the_tool_follows_from_the_name_of_an_organisations_secret_and_from_no_other() -> None:
+    assert tool_of(tool_secret_name("github", "org-abc123")) == "github"
+    for name in ("conductor-db-secret", "tolstoy/github", "tolstoy/github/org/x", "other/github/org", "tolstoy/GIT/org"):
+        assert tool_of(name) is None
