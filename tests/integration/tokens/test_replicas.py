@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from dev.oauth.proxy import Action, ProxyProcess
 from dev.oauth.server import OAuthServer
 from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.tenant import Tenant
@@ -67,6 +68,23 @@ def test_a_leader_that_is_killed_around_a_refresh_costs_no_second_request(
     consent.await_refreshed()
     assert consent.family().requests == (1, 0)
     assert time.time() < issued + LIFETIME, "in time, although the leader had to be replaced"
+
+
+def test_an_operator_that_is_told_to_stop_hears_out_a_request_under_way(
+    new_tenant: Callable[[], Tenant],
+    provider: OAuthServer,
+    proxy: ProxyProcess,
+    start: Callable[[str], OperatorProcess],
+) -> None:
+    replica = start("leaving")
+    consent = Consent(new_tenant(), provider)
+    proxy.add(Action.DELAY, seconds=2.0)
+    consent.store(tokenEndpoint=f"{proxy.url}/token")
+    consent.create()
+    eventually(lambda: consent.family().accepted[0] == 1, what="the server has answered")
+    assert consent.stored()["refreshToken"] == consent.grant.refresh_token, "nobody has heard the answer yet"
+    assert replica.terminate()[0] == 0
+    assert consent.stored()["refreshToken"] != consent.grant.refresh_token
 
 
 def test_a_new_start_changes_no_status_of_a_dead_grant(

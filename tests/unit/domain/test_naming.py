@@ -68,5 +68,5 @@ def test_the_target_is_named_after_the_credential_unless_the_spec_says() -> None
 
 def test_the_tool_follows_from_the_name_of_an_organisations_secret_and_from_no_other() -> None:
     assert tool_of(tool_secret_name("github", "org-abc123")) == "github"
-    for name in ("conductor-db-secret", "tolstoy/github", "tolstoy/github/org/x", "other/github/org", "tolstoy/GIT/org"):
+    for name in ("conductor-db-secret", "tolstoy/github", "tolstoy/github/o/x", "other/github/o", "tolstoy/GIT/o"):
         assert tool_of(name) is None
