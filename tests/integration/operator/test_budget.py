@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from dev.helmcli import NAMESPACE
 from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.budget import requests, writes
 from tests.integration.operator.tenant import Tenant, api_key, oauth, oauth_data, value
@@ -141,17 +140,6 @@ def test_nothing_is_read_from_the_api_server_object_by_object(testbed: Testbed, 
     assert reads == set()
 
 
-def test_the_chart_grants_everything_that_is_asked(testbed: Testbed, admin: KubeApi, tenant: Tenant) -> None:
-    tenant.store(oauth())
-    tenant.synced()
-    # Other tests' namespaces may be on their way out, where nobody may create anything.
-    places = {"", NAMESPACE, tenant.namespace}
-    asked = [request for request in requests(testbed, admin) if request.namespace in places]
-    denied = [request for request in asked if request.code == 403]
-    assert asked
-    assert denied == []
-
-
 def test_metrics_name_no_credential_unless_that_is_asked_for(tenant: Tenant, operator: OperatorProcess) -> None:
     tenant.store(oauth())
     tenant.synced()
@@ -166,10 +154,10 @@ def test_two_hundred_credentials_on_one_upstream_secret_are_read_together(tenant
     for name in names:
         tenant.create(name)
     expected = {name: oauth_data() for name in names}
-    eventually(lambda: tenant.all_data() == expected, what="all Secrets are there")
+    eventually(lambda: tenant.all_data() == expected, what="all Secrets are there", timeout=90)
     testbed.aws.reset_calls()
     tenant.store(oauth("t2"))
     expected = {name: oauth_data("t2") for name in names}
-    eventually(lambda: tenant.all_data() == expected, what="all Secrets hold the new token")
+    eventually(lambda: tenant.all_data() == expected, what="all Secrets hold the new token", timeout=90)
     calls = testbed.aws.calls()
     assert calls["GetSecretValue"] + calls["BatchGetSecretValue"] == 1

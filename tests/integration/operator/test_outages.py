@@ -12,7 +12,7 @@ import pytest
 
 from dev.secretsmanager import SecretsManagerServer
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.integration.operator.conftest import NewTenant, stop
+from tests.integration.operator.conftest import ALONE, NewTenant, stop
 from tests.integration.operator.tenant import Tenant, api_key
 
 pytestmark = pytest.mark.integration
@@ -23,7 +23,7 @@ DOWN = "UpstreamUnavailable"
 
 @pytest.fixture
 def operator(testbed: Testbed) -> Iterator[OperatorProcess]:
-    with testbed.operator() as process:
+    with testbed.operator(**ALONE) as process:
         yield process
         testbed.aws.clear_faults()
         stop(process)
@@ -194,7 +194,7 @@ def test_another_region_has_other_secrets(testbed: Testbed, new_tenant: NewTenan
     tenant.store(api_key())
     tenant.synced()
     stop(operator)
-    with testbed.operator("elsewhere", AWS_REGION="eu-west-1") as elsewhere:
+    with testbed.operator("elsewhere", AWS_REGION="eu-west-1", **ALONE) as elsewhere:
         tenant.force_sync()
         status = tenant.await_reason("SecretNotFound")
         assert status["target"]["name"] == "github"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev.helmcli import NAMESPACE
 from dev.testbed import Testbed, eventually
 from tests.integration.operator.budget import requests
 from tests.integration.operator.conftest import stop
@@ -134,3 +135,18 @@ def test_a_secret_that_is_missing_upstream_is_told_once_however_many_starts(
     with testbed.operator("third") as operator:
         tenant.await_reason("Synced", "waiting")
         stop(operator)
+
+
+def test_the_chart_grants_everything_that_is_asked_in_a_life(testbed: Testbed, admin: KubeApi, tenant: Tenant) -> None:
+    with testbed.operator() as operator:
+        tenant.store(oauth())
+        tenant.synced()
+        tenant.store("not json")
+        tenant.await_reason("SecretMalformed")
+        operator.get("/status/detailed", token=testbed.plane.token)
+        stop(operator)
+    # Other tests' namespaces may be on their way out, where nobody may create anything.
+    places = {"", NAMESPACE, tenant.namespace}
+    asked = [request for request in requests(testbed, admin) if request.namespace in places]
+    assert {"secrets", "toolcredentials/status", "events", "leases", "tokenreviews"} <= {one.resource for one in asked}
+    assert [request for request in asked if request.code == 403] == []
