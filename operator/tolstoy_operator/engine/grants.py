@@ -254,11 +254,13 @@ class Grants:
         if usual is not None:
             pause = self._uniform(0.9 * usual, 1.1 * usual) * self._scale
         else:
-            expired = grant.expires_at is not None and grant.expires_at <= self._clock()
+            # The store is asked without a claim, so that there is no need to be slow once the token has ended.
+            costly = result.problem is not Problem.UPSTREAM_UNAVAILABLE
+            expired = costly and grant.expires_at is not None and grant.expires_at <= self._clock()
             pause = refresh_retry(grant.failures, expired=expired, uniform=self._uniform) * self._scale
         if result.retry_after is None:
             return pause
-        return result.retry_after if grant.failures == 1 else max(result.retry_after, pause)
+        return result.retry_after if result.planned or grant.failures == 1 else max(result.retry_after, pause)
 
     def _next_probe(self, name: str, grant: Grant) -> float | None:
         if grant.due_at is None or grant.probes >= PROBES:

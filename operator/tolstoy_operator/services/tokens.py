@@ -39,7 +39,7 @@ class Refreshed:
 
     `version`, `document`: what is current now, None when this pass did not find out. `made`: this pass made it.
     `problem` None: all is well, or (`retry_after`) it is not known yet. `cause`: for people, free of values.
-    `retry_after`: seconds until another pass is worth it, None = by the usual rule. `foreign`: another cluster
+    `retry_after`: seconds until another pass is worth it, None = by the usual rule; `planned`: exactly then. `foreign`: another cluster
     refreshes this secret, this one only mirrors; `rival`: and both were told to be the only one.
     """
 
@@ -49,6 +49,7 @@ class Refreshed:
     problem: Problem | None = None
     cause: str = ""
     retry_after: float | None = None
+    planned: bool = False
     foreign: bool = False
     rival: bool = False
 
@@ -157,5 +158,5 @@ def _result(ending: Ending) -> Refreshed:
             return Refreshed(cause=why, retry_after=seconds)
         case MirrorOnly(rival=rival):
             return Refreshed(foreign=True, rival=rival)
-        case Failed(problem=problem, cause=cause, retry_after=pause):
-            return Refreshed(problem=problem, cause=cause, retry_after=pause)
+        case Failed(problem=problem, cause=cause, retry_after=pause, planned=planned):
+            return Refreshed(problem=problem, cause=cause, retry_after=pause, planned=planned)

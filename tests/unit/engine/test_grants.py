@@ -292,6 +292,31 @@ def test_a_provider_that_asks_for_a_pause_gets_it_and_no_small_pause_overrules_t
     play(story)
 
 
+def test_a_step_that_is_planned_comes_when_it_is_due() -> None:
+    async def story() -> None:
+        refused = Refreshed(problem=Problem.REFRESH_FAILING, cause="to be confirmed", retry_after=40, planned=True)
+        world = World(*[failed(Problem.REFRESH_FAILING)] * 6, refused, failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.grants.note(version(), document(300))
+        await world.until(20_000)
+        times = world.tokens.times
+        assert times[7] - times[6] == 40
+        await world.end()
+
+    play(story)
+
+
+def test_a_store_that_is_away_is_asked_often_also_when_the_token_has_ended() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.UPSTREAM_UNAVAILABLE))
+        world.grants.note(version(), document(100))
+        await world.until(2000)
+        times = world.tokens.times
+        assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) == 120
+        await world.end()
+
+    play(story)
+
+
 def test_once_healed_all_is_forgotten() -> None:
     async def story() -> None:
         world = World(failed(Problem.REFRESH_FAILING), failed(Problem.REFRESH_FAILING), fresh(5000), fresh(9999, 3))

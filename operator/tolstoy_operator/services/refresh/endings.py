@@ -72,11 +72,15 @@ class MirrorOnly:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No new tokens. `cause`: for people, free of values. `retry_after`: seconds; None = the usual backoff."""
+    """No new tokens. `cause`: for people, free of values. `retry_after`: seconds; None = the usual backoff.
+
+    `planned`: the next pass is a step that is due then, not another try.
+    """
 
     problem: Problem
     cause: str
     retry_after: float | None = None
+    planned: bool = False
 
 
 class StartOver(Exception):

@@ -250,7 +250,7 @@ class Refresher:
         known = fates(attempts, memory.fates) | {grip.claim.n: Fate.REFUSED}
         if max(refusals(known), memory.refused) < 2:
             pause = self._parts.random.uniform(*self._parts.rules.confirm_after_s)
-            return Failed(Problem.REFRESH_FAILING, f"refused ({outcome.code}), to be confirmed", pause)
+            return Failed(Problem.REFRESH_FAILING, f"refused ({outcome.code}), to be confirmed", pause, planned=True)
         unseen = grip.view.origin.scheme is not grip.view.scheme  # attempts of a former owner
         label = LOST_LABEL if unseen or response_lost(known) else DEAD_LABEL
         await self._parts.step("verdict")
