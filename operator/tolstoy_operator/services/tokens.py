@@ -39,8 +39,9 @@ class Refreshed:
 
     `version`, `document`: what is current now, None when this pass did not find out. `made`: this pass made it.
     `problem` None: all is well, or (`retry_after`) it is not known yet. `cause`: for people, free of values.
-    `retry_after`: seconds until another pass is worth it, None = by the usual rule; `planned`: exactly then. `foreign`: another cluster
-    refreshes this secret, this one only mirrors; `rival`: and both were told to be the only one.
+    `retry_after`: seconds until another pass is worth it, None = by the usual rule; `planned`: exactly then, since it
+    is a step and not another try. `foreign`: another cluster refreshes this secret, this one only mirrors; `rival`: and
+    both were told to be the only one.
     """
 
     version: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -274,7 +275,7 @@ def test_failures_come_back_quickly_while_there_is_something_to_save() -> None:
         assert world.tokens.times == [100, 105, 120, 165, 285]
         await world.until(405 + 3600 * 12)
         assert world.tokens.times[5:7] == [405, 1605], "the token has ended: there is no hurry any more"
-        pauses = [later - earlier for earlier, later in zip(world.tokens.times, world.tokens.times[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in pairwise(world.tokens.times)]
         assert max(pauses) == 3600
         await world.end()
 
@@ -311,7 +312,7 @@ def test_a_store_that_is_away_is_asked_often_also_when_the_token_has_ended() -> 
         world.grants.note(version(), document(100))
         await world.until(2000)
         times = world.tokens.times
-        assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) == 120
+        assert max(later - earlier for earlier, later in pairwise(times)) == 120
         await world.end()
 
     play(story)
