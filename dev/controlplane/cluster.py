@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -235,7 +236,12 @@ class ControlPlane:
     def _apply_crds(self) -> None:
         for path in self.crds:
             self.kubectl("apply", "--server-side", f"--filename={path}")
-            self.kubectl("wait", "--for=condition=Established", f"--filename={path}", "--timeout=30s")
+            self._await("kube-apiserver", partial(self._is_established, path))
+
+    def _is_established(self, path: Path) -> bool:
+        # At first a CRD has no conditions at all, and kubectl does not wait for what is null.
+        wait = ("wait", "--for=condition=Established", f"--filename={path}", "--timeout=30s")
+        return self.kubectl(*wait, check=False).returncode == 0
 
     def _launch(self, name: str, command: list[str | Path]) -> None:
         environment = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}

@@ -61,8 +61,8 @@ def test_the_columns_tell_the_story(served: ControlPlane, namespace: str, ready:
 def test_the_wide_columns_tell_the_rest(served: ControlPlane, namespace: str, ready: str) -> None:
     header, row = table(served, namespace, "tc", ready, "--output=wide")
 
-    assert header[8:] == ["STATE", "SECRET", "UPSTREAM", "UPSTREAM VERSION"]
-    assert row[8:] == ["Active", "github-token", "tolstoy/github/org-abc123", "v-1"]
+    assert header[8:] == ["STATE", "SECRET", "UPSTREAM", "UPSTREAM VERSION", "NEXT REFRESH"]
+    assert row[8:] == ["Active", "github-token", "tolstoy/github/org-abc123", "v-1", ""]
 
 
 def test_a_new_credential_has_empty_columns(served: ControlPlane, namespace: str, credentials: Credentials) -> None:

@@ -179,7 +179,8 @@ def _another(variable: str, path: str) -> object:
     if schema["type"] == "boolean":
         return not at(default_values(), path)
     if schema["type"] == "array":
-        return ["http://a.example.com", "http://b.example.com"] if "ORIGINS" in variable else ["a.example.com", "b"]
+        samples = {"ORIGINS": ["http://a.example.com", "http://b.example.com"], "NETWORKS": ["10.1.0.0/16", "fd00::/8"]}
+        return samples.get(variable.rpartition("_")[2], ["a.example.com", "b"])
     return schema["maximum"]
 
 

@@ -126,14 +126,17 @@ class TestMetrics:
             return [
                 operator.metric('tolstoy_sync_total{outcome="Synced"}'),
                 operator.metric('tolstoy_kube_requests_total{code="201",resource="secrets",verb="POST"}'),
-                operator.metric('tolstoy_credentials{reason="Synced"}'),
-                operator.metric('tolstoy_upstream_calls_total{operation="GetSecretValue",outcome="ok"}'),
+                sum(
+                    operator.metric(f'tolstoy_upstream_calls_total{{operation="{name}",outcome="ok"}}')
+                    for name in ("GetSecretValue", "BatchGetSecretValue")
+                ),
             ]
 
         before = figures()
         tenant.store(oauth())
         tenant.synced()
         eventually(lambda: all(now > then for now, then in zip(figures(), before, strict=True)), what="all have grown")
+        assert operator.metric('tolstoy_credentials{reason="Synced"}') >= 1
         assert operator.metric("tolstoy_leader") == 1
         assert operator.metric('tolstoy_sweep_last_success_timestamp_seconds{kind="changed"}') > 0
 

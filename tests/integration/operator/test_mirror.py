@@ -46,8 +46,10 @@ def test_a_change_upstream_arrives(tenant: Tenant) -> None:
     first = tenant.synced()
     tenant.store(oauth("after"))
     tenant.await_data(oauth_data("after"))
-    status = tenant.await_reason("Synced")
-    assert status["upstream"]["versionId"] == tenant.version() != first["upstream"]["versionId"]
+    assert tenant.version() != first["upstream"]["versionId"]
+    eventually(
+        lambda: tenant.status()["upstream"]["versionId"] == tenant.version(), what="the status names the new version"
+    )
 
 
 def test_a_secret_that_was_missing_upstream_arrives_when_it_is_stored(tenant: Tenant) -> None:
