@@ -18,7 +18,7 @@ from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
 from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Problem, Waiting
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
-from tolstoy_operator.services.refresh.revocation import Order, RevocationEnding, Revoker
+from tolstoy_operator.services.refresh.revocation import Buried, Order, RevocationEnding, Revoker, Superseded
 from tolstoy_operator.stores.base import CURRENT
 
 _KNOWN_ANCESTORS = 6
@@ -98,8 +98,7 @@ class Replica:
         while True:
             self._last_step = ""
             if self._revokes(self._process):
-                self._report(self._process, await self._revoker.run(self._order()))
-                await self._process.sleep(10.0 + 20.0 * self._random.random())
+                await self._revoke()
                 continue
             ending = await self._refresher.run(self._target())
             self._report(self._process, ending)
@@ -110,6 +109,14 @@ class Replica:
 
     def _target(self) -> Target:
         return Target(name=NAME, traits=self._habits.traits, endpoint=self._endpoint, due=self._due)
+
+    async def _revoke(self) -> None:
+        """One pass of a revocation; once it is over, its mark is taken off."""
+        ending = await self._revoker.run(self._order())
+        over = isinstance(ending, Buried | Superseded | MirrorOnly)
+        if not over or await self._revoker.finish(NAME):
+            self._report(self._process, ending)
+        await self._process.sleep(10.0 + 20.0 * self._random.random())
 
     def _order(self) -> Order:
         return Order(name=NAME, traits=self._habits.traits, endpoint=self._endpoint)
