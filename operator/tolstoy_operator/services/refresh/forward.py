@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, transplant
 from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
-from tolstoy_operator.domain.refreshids import LEASE_LABEL, PENDING_LABEL, late_id, result_id
+from tolstoy_operator.domain.refreshids import LEASE_LABEL, PENDING_LABEL, late_id, rebase_id, result_id
 from tolstoy_operator.domain.refreshrecords import Claim, Seal, decode
 from tolstoy_operator.services.refresh.endings import Current, StartOver
 from tolstoy_operator.services.refresh.ledger import Kind
@@ -167,10 +167,18 @@ class Forward:
         return Answer(found, version) if beats or books.of == view.of else None
 
     async def _left_over(self, view: View) -> Answer | None:
-        """What this cluster brought while it was the owner, and could not write upstream in time."""
+        """What this cluster brought while it was the owner, and could not write upstream in time.
+
+        Others have gone on meanwhile, perhaps under the same ids: the tokens are put into the document as it is now.
+        """
         if view.origin.scheme is view.scheme:
             return None
-        return best(await self._parts.ledger(view.origin.scheme).attempts(view, view.of))
+        found = best(await self._parts.ledger(view.origin.scheme).attempts(view, view.of))
+        if found is None:
+            return None
+        document = transplant(view.current, found.document, base=view.version)
+        version = rebase_id(view.arn, view.version, found.books.of, found.books.n)
+        return Answer(document, version, stored=False)
 
     async def _successors(self, view: View, answer: Answer) -> list[Attempt]:
         of = result_id(view.arn, answer.books.of, answer.books.n)
