@@ -76,7 +76,7 @@ class Operator:
                 _log.warning("waiting for the API server: %s", error)
                 await self._pause(_FIRST_LIST_PAUSE)
             else:
-                # What is there by now stays. Looking through it for cycles was a quarter of all work, in long pauses.
+                # What is there by now stays. Looking through it for cycles was a fifth of all work, in long pauses.
                 gc.collect()
                 gc.freeze()
                 self._parts.health.filled()
