@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -362,10 +363,16 @@ def _version(row: Mapping[str, Any]) -> SecretVersion:
         name=row["Name"],
         arn=row["ARN"],
         version_id=row["VersionId"],
-        labels=frozenset(row.get("VersionStages", ())),
+        labels=_labels(tuple(row.get("VersionStages", ()))),
         value=None if text is None else SecretValue(text),
         created_at=float(row["CreatedDate"]),
     )
+
+
+@lru_cache(maxsize=64)
+def _labels(stages: tuple[str, ...]) -> frozenset[str]:
+    """Kept once: nearly all values in memory carry the same label."""
+    return frozenset(stages)
 
 
 def _version_info(row: Mapping[str, Any]) -> VersionInfo:
