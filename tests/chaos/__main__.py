@@ -56,7 +56,7 @@ def _settles(monkey: Monkey, observer: Observer, seconds: float) -> bool:
     try:
         return eventually(ask, what="everything is well again", timeout=seconds, pause=0.5)
     except AssertionError as error:
-        _say(str(error))
+        _say(f"{error}\n{observer.unwell()}")
         return False
 
 

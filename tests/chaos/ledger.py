@@ -11,6 +11,8 @@ from typing import Final
 
 LEDGER: Final = "CHAOS_LEDGER"
 """Environment variable: the file that an operator writes its ledger to."""
+CALM: Final = "CHAOS_CALM"
+"""Environment variable: a file; once it is there, nothing more happens at steps."""
 RATE: Final = "CHAOS_STEP_RATE"
 """Environment variable: the probability of a kill, and of a stop, before each step of the protocol."""
 

@@ -63,6 +63,7 @@ class Monkey:
 
     def end(self) -> None:
         """Break nothing more, and have everything back."""
+        self._world.calm()
         self._world.proxy.clear()
         for _, act in self._later:
             act()

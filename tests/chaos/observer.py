@@ -63,6 +63,20 @@ class Observer:
         """Whether all Secrets of all clusters hold valid tokens, and all statuses say so."""
         return all(self._is_settled(cluster) for cluster in self._world.clusters)
 
+    def unwell(self) -> str:
+        """What is not well, for people."""
+        found: Counter[str] = Counter()
+        for cluster in self._world.clusters:
+            for item in _items(cluster, CREDENTIALS.format(NAMESPACE)):
+                if _ready(item).get("reason") != "Synced":
+                    found[
+                        str(_ready(item).get("message"))[len(str(item["status"].get("upstream", {}).get("name"))) :]
+                    ] += 1
+            found[f"{cluster.name}: Secrets with an ended token"] = sum(
+                ends <= time.time() for _, ends in self._tokens(cluster)
+            )
+        return "\n".join(f"{count:4} {what}" for what, count in found.most_common())
+
     def _is_settled(self, cluster: Cluster) -> bool:
         items = _items(cluster, CREDENTIALS.format(NAMESPACE))
         ready = [_ready(item).get("reason") == "Synced" for item in items]

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from dev.oauth.proxy import ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, Grant, OAuthServer
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.chaos.ledger import LEDGER, RATE
+from tests.chaos.ledger import CALM, LEDGER, RATE
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
 
 NAMESPACE: Final = "team"
@@ -55,7 +55,7 @@ class Plan:
     @property
     def time_scale(self) -> float:
         """The protocol's times in proportion to the tokens' lifetime."""
-        return min(1.0, 0.98 * self.lifetime / SHORTEST_SHARED_S)
+        return min(1.0, 0.9 * self.lifetime / SHORTEST_SHARED_S)
 
     @property
     def ttl(self) -> float:
@@ -125,6 +125,10 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def calm(self) -> None:
+        """Nothing more happens at the steps of the protocol."""
+        (self.directory / "calm").touch()
+
     @property
     def ledgers(self) -> list[Path]:
         """The ledger files of all operators."""
@@ -178,6 +182,7 @@ class World:
             "REFRESH_TIME_SCALE": f"{self.plan.time_scale:.5f}",
             "SECRETS_SWEEP_INTERVAL_S": "1",
             RATE: str(self.plan.step_rate),
+            CALM: str(self.directory / "calm"),
         }
 
     def _prepare(self, cluster: Cluster) -> None:

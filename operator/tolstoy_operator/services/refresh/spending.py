@@ -84,8 +84,11 @@ class Spending:
         return outcome
 
     def answer(self, grip: Grip, accepted: Accepted, traits: ProviderTraits) -> OAuthDocument:
-        """The current document with the new tokens in it."""
-        view, now = grip.view, self._parts.clocks.read().wall
+        """The current document with the new tokens in it.
+
+        They count as issued when the attempt began: an answer that comes late must not look like one that lives short.
+        """
+        view, now = grip.view, grip.started.wall
         expires_at = accepted.tokens.expires_at
         lifetime = expires_at - now if expires_at is not None else traits.lifetime_s
         owns = self._parts.owns(view)
