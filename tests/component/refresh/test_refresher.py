@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.component.refresh.stage import STRICT, Stage
-from tests.simulation.provider import Behaviour
+from tests.simulation.provider import Behaviour, EndpointClient
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL
+from tolstoy_operator.domain.tokenoutcome import Outcome
 from tolstoy_operator.services.refresh.endings import (
     Current,
     Ending,
@@ -55,6 +58,23 @@ def test_a_token_that_is_due_is_refreshed_once_and_the_document_kept(stage: Stag
     assert stage.current["note"] == "kept"
     assert stage.lives
     assert len(stage.provider.requests) == 1
+
+
+class LateAnswers(EndpointClient):
+    async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
+        outcome = await super().send(document, before_send=before_send)
+        await self._process.sleep(25.0)
+        return outcome
+
+
+def test_a_late_answer_does_not_make_tokens_look_too_short_lived_for_good() -> None:
+    stage = Stage(lifetime=RefreshRules().shortest_shared_s + 20.0)
+    stage.consent()
+    stage.until_due()
+    replica = stage.replica()
+    replica.endpoint = LateAnswers(stage.provider, stage.network, replica.process, stage.line, stage.rules)
+    assert isinstance(replica.run(), Current)
+    refreshed(stage)
 
 
 def test_another_replica_finds_the_work_done(stage: Stage) -> None:
