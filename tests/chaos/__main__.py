@@ -19,7 +19,7 @@ _TICK = 0.5
 def run(plan: Plan, *, settle: float = 600.0, at_least: int = 0, say: bool = False) -> Report:
     """One run. `settle`: seconds within which everything must be well after the last fault.
 
-    The faults go on for the plan's time, and on a busy machine for up to four times as long, until there were `at_least`
+    The faults go on for the plan's time; on a busy machine up to four times as long, until there were `at_least`
     refreshes.
     """
     with World(plan) as world:
