@@ -19,10 +19,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.replay is not None:
         return _replay(arguments.replay, arguments.mutant)
-    summary = Summary()
+    summary, told = Summary(), 0
     for summary in schedules(arguments.seed, arguments.schedules, workers=arguments.workers):
         rate = summary.schedules / max(summary.seconds, 0.001)
         print(f"{summary.schedules:8} schedules, {rate:.0f}/s, {len(summary.failures)} broken", flush=True)  # noqa: T201
+        for seed, violations in summary.failures[told:]:
+            print(f"seed {seed}: {violations[0]}", flush=True)  # noqa: T201
+        told = len(summary.failures)
     _table(summary)
     for seed, _ in summary.failures[:1]:
         _replay(seed, None)
@@ -42,8 +45,6 @@ def _table(summary: Summary) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value:>10}")  # noqa: T201
-    for seed, violations in summary.failures[:20]:
-        print(f"seed {seed}: {violations[0]}")  # noqa: T201
 
 
 def _replay(seed: int, mutant: str | None) -> int:

@@ -7,7 +7,7 @@ provider confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,10 +38,11 @@ class Leave(StrEnum):
     REVOKE = "revoke"
 
 
-def leave(spec: ToolCredentialSpec, binding: Binding, *, allowed: bool, supported: bool) -> Leave:
+def leave(spec: ToolCredentialSpec, binding: Binding, *, allowed: bool, supported: Callable[[], bool]) -> Leave:
     """What becomes of the grant of a credential when it is deleted.
 
-    `allowed`: the platform's setting. `supported`: whether there is a way to end grants of this tool.
+    `allowed`: the platform's setting. `supported`: whether there is a way to end grants of this tool; only
+    asked where it matters.
     """
     if spec.oauth is None or spec.oauth.revocation_policy is not RevocationPolicy.REVOKE:
         return Leave.ORPHAN
@@ -49,7 +50,7 @@ def leave(spec: ToolCredentialSpec, binding: Binding, *, allowed: bool, supporte
         return Leave.NOT_GRANTED
     if not allowed:
         return Leave.NOT_ALLOWED
-    return Leave.REVOKE if supported else Leave.UNSUPPORTED
+    return Leave.REVOKE if supported() else Leave.UNSUPPORTED
 
 
 def to_revoke(document: OAuthDocument, kinds: Collection[TokenKind]) -> tuple[TokenKind, ...]:

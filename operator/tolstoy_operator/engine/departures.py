@@ -205,8 +205,8 @@ class Departures:
         spec, upstream = credential.spec, credential.upstream
         if spec is None or upstream is None:
             return None
-        supported = self._revocations.supports(upstream)
-        return leave(spec, namespace.binding, allowed=self._allowed, supported=supported)
+        supports = self._revocations.supports
+        return leave(spec, namespace.binding, allowed=self._allowed, supported=lambda: supports(upstream))
 
     def _why(self, credential: Credential, fate: Leave | None) -> str:
         if fate is None:

@@ -132,6 +132,15 @@ class KubeClient:
     ) -> Object:
         url = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            return await self._send(method, url, data, content_type)
+        except KubeUnavailable as error:
+            return await self._send_again(error, method, url, data, content_type)
+
+    async def _send_again(
+        self, first: KubeUnavailable, method: str, url: str, data: bytes | None, content_type: str
+    ) -> Object:
+        """The attempts after the first, which has failed: nearly all requests end with it and pay for no more."""
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(KubeUnavailable),
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -139,6 +148,8 @@ class KubeClient:
             reraise=True,
         ):
             with attempt:
+                if attempt.retry_state.attempt_number == 1:
+                    raise first
                 return await self._send(method, url, data, content_type)
         raise AssertionError
 

@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
 from types import TracebackType
 from typing import Any, TextIO
@@ -142,7 +143,12 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = {key: value for key, value in vars(record).items() if key not in _LEFT_OUT}
     if isinstance(reference, Mapping):
         fields |= {key: reference[key] for key in _REFERENCE_FIELDS if reference.get(key)}
-    return {_clean(key, FIELD_LIMIT): _value(key, fields[key]) for key in list(fields)[:_MAX_FIELDS]}
+    return {_clean_name(key): _value(key, fields[key]) for key in list(fields)[:_MAX_FIELDS]}
+
+
+@lru_cache(maxsize=512)  # the names of fields are few
+def _clean_name(name: str) -> str:
+    return _clean(name, FIELD_LIMIT)
 
 
 def _value(name: str, value: object) -> object:

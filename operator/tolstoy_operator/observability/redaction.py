@@ -108,6 +108,8 @@ def is_sensitive_name(name: str) -> bool:
 
 def printable(text: str, limit: int) -> str:
     """One line of at most `limit` bytes of UTF-8: control characters made visible, cut with a mark if too long."""
+    if len(text) <= limit and text.isascii() and text.isprintable():  # nearly all texts
+        return text
     encoded = _CONTROL.sub(_visible, text[:limit]).encode("utf-8", "backslashreplace")
     if len(text) <= limit and len(encoded) <= limit:
         return encoded.decode("utf-8")

@@ -40,7 +40,7 @@ def spec(policy: RevocationPolicy | None = RevocationPolicy.REVOKE) -> ToolCrede
 def test_what_a_deletion_means(
     asked: ToolCredentialSpec, binding: Binding, allowed: bool, supported: bool, becomes: Leave
 ) -> None:
-    assert leave(asked, binding, allowed=allowed, supported=supported) is becomes
+    assert leave(asked, binding, allowed=allowed, supported=lambda: supported) is becomes
 
 
 @pytest.mark.parametrize(
