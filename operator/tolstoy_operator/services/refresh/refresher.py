@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tolstoy_operator.domain.errors import LabelMoved, LimitExceeded, StoreError
@@ -110,9 +111,12 @@ class Refresher:
         memory = self._memory(view)
         if view.document.revoked:
             return Failed(Problem.REVOKED, "the grant was revoked")
-        if view.carries(REVOKING_LABEL):
-            return Failed(Problem.REVOKING, "the grant is being revoked")
         attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
+        if view.carries(REVOKING_LABEL):
+            if not self._is_left_over(view, attempts):
+                return Failed(Problem.REVOKING, "the grant is being revoked")
+            await self._take_mark_off(view)
+            raise StartOver
         news = await self._forward.news(view, attempts)
         if isinstance(news, MovedBack):
             return self._moved_back(view, memory)
@@ -132,6 +136,16 @@ class Refresher:
             return self._as_it_is(view)
         obstacle = await self._obstacle(target, view, attempts, memory)
         return obstacle or await self._spend(target, view, attempts, memory)
+
+    def _is_left_over(self, view: View, attempts: Sequence[Attempt]) -> bool:
+        """Whether a revocation was marked by a cluster that may not go on with it, since the secret is ours now."""
+        claim = attempts[-1].claim if attempts else None
+        return self._parts.owns(view) and not (claim is not None and claim.revokes)
+
+    async def _take_mark_off(self, view: View) -> None:
+        await self._parts.step("unmark")
+        with suppress(LabelMoved):
+            await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=view.version, to_version=None)
 
     async def _spend(self, target: Target, view: View, attempts: Sequence[Attempt], memory: Memory) -> Ending:
         reserved = target.traits.claims
