@@ -140,7 +140,8 @@ class Refresher:
     def _is_left_over(self, view: View, attempts: Sequence[Attempt]) -> bool:
         """Whether a revocation was marked by a cluster that may not go on with it, since the secret is ours now."""
         claim = attempts[-1].claim if attempts else None
-        return self._parts.owns(view) and not (claim is not None and claim.revokes)
+        ours = claim is not None and claim.revokes and claim.cluster == self._parts.cluster
+        return self._parts.owns(view) and not ours
 
     async def _take_mark_off(self, view: View) -> None:
         await self._parts.step("unmark")
