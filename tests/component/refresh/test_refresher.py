@@ -11,7 +11,7 @@ from tests.component.refresh.stage import STRICT, Stage
 from tests.simulation.provider import Behaviour, EndpointClient
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
-from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL
+from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL, REVOKING_LABEL
 from tolstoy_operator.domain.tokenoutcome import Outcome
 from tolstoy_operator.services.refresh.endings import (
     Current,
@@ -436,3 +436,16 @@ def test_a_provider_that_asks_for_a_pause_is_given_it(stage: Stage) -> None:
         stage.wait(1000.0)
 
     assert 20.0 in pauses
+
+
+def test_a_mark_of_revocation_that_the_owner_did_not_set_does_not_stop_it(stage: Stage) -> None:
+    refreshed(stage, exclusive=True)
+    stage.store.labels[REVOKING_LABEL] = stage.store.labels[CURRENT]
+    stage.until_due()
+
+    others = stage.replica("peer", "green").run()
+    refreshed(stage, exclusive=True)
+
+    assert isinstance(others, Failed)
+    assert others.problem is Problem.REVOKING
+    assert REVOKING_LABEL not in stage.store.labels
