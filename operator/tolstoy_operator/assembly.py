@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import random
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.catalogue import CatalogueError, load_catalogue
@@ -23,6 +21,7 @@ from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.dispatcher import Dispatcher
+from tolstoy_operator.engine.elector import Elector, SoleReplica
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
 from tolstoy_operator.engine.imports import Imports
@@ -67,43 +66,6 @@ _SHORTEST_POLL = 60.0
 
 LearnCluster = Callable[[], Awaitable[None]]
 """Asks the API server which cluster this is. To be called once before anything acts. Raises `KubeError`."""
-
-
-class Elector(Protocol):
-    """Who acts: see `LeaseElector`."""
-
-    @property
-    def is_leader(self) -> bool:
-        """Whether this process may act at this very moment."""
-        ...
-
-    async def wait_leader(self) -> None:
-        """Return once this process may act."""
-        ...
-
-    async def run(self) -> None:
-        """Stay a candidate until cancelled."""
-        ...
-
-    async def release(self) -> None:
-        """Act no more, and let another replica know."""
-        ...
-
-
-class SoleReplica:
-    """The elector of an installation that never has a second replica."""
-
-    is_leader = True
-
-    async def wait_leader(self) -> None:
-        """At once."""
-
-    async def run(self) -> None:
-        """Nothing to do."""
-        await asyncio.Event().wait()
-
-    async def release(self) -> None:
-        """Nobody waits."""
 
 
 @dataclass(slots=True)
@@ -195,7 +157,7 @@ def _join(base: _Base, *, tokens: TokenService, revocations: RevocationService, 
         on_gone=lambda key: base.metrics.forget(*key),
     )
     grants.on_change(dispatcher.changed)
-    health = _health(base, inventory, queue, dispatcher, upstream)
+    health = _health(base, inventory, queue, dispatcher, grants, upstream)
     return Parts(
         client=client,
         store=base.store,
@@ -274,12 +236,18 @@ def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: 
 
 
 def _health(
-    base: _Base, inventory: Inventory, queue: WorkQueue, dispatcher: Dispatcher, upstream: UpstreamHealth
+    base: _Base,
+    inventory: Inventory,
+    queue: WorkQueue,
+    dispatcher: Dispatcher,
+    grants: Grants,
+    upstream: UpstreamHealth,
 ) -> Health:
     health = Health(
         inventory=inventory,
         queue=queue,
         dispatcher=dispatcher,
+        grants=grants,
         secrets=base.secrets,
         upstream=upstream,
         is_leader=lambda: base.elector.is_leader,

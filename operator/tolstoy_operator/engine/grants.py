@@ -150,6 +150,12 @@ class Grants:
         grant.awaited = True
         return True
 
+    def oldest_overdue(self) -> float:
+        """Seconds for which the most overdue refresh has been due, without those that only a person can help."""
+        now = self._clock()
+        waits = (now - grant.due_at for grant in self._grants.values() if grant.due_at and _is_hopeful(grant.trouble))
+        return max(0.0, max(waits, default=0.0))
+
     def refresh_now(self, name: str) -> None:
         """Look at once, and try also a grant whose refusal is on record."""
         if name in self._grants:
@@ -348,3 +354,7 @@ def _same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:
 
 def _is_final(trouble: Trouble | None) -> bool:
     return trouble is not None and trouble.reason in (Reason.REAUTHORIZATION_REQUIRED, Reason.ROTATION_RESPONSE_LOST)
+
+
+def _is_hopeful(trouble: Trouble | None) -> bool:
+    return trouble is None or trouble.reason is Reason.REFRESH_FAILING

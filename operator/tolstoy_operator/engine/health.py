@@ -14,6 +14,7 @@ from typing import Any
 from tolstoy_operator.api.v1 import ConditionType
 from tolstoy_operator.domain.status import condition
 from tolstoy_operator.engine.dispatcher import Dispatcher
+from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Credential, Inventory
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
@@ -35,6 +36,7 @@ class Health:
         inventory: Inventory,
         queue: WorkQueue,
         dispatcher: Dispatcher,
+        grants: Grants,
         secrets: SecretsService,
         upstream: UpstreamHealth,
         is_leader: Callable[[], bool],
@@ -44,6 +46,7 @@ class Health:
         self._inventory = inventory
         self._queue = queue
         self._dispatcher = dispatcher
+        self._grants = grants
         self._secrets = secrets
         self._upstream = upstream
         self._is_leader = is_leader
@@ -87,6 +90,10 @@ class Health:
     def oldest_overdue_seconds(self) -> float:
         """For how long the longest waiting one has waited."""
         return self._queue.oldest_overdue()
+
+    def oldest_overdue_refresh_seconds(self) -> float:
+        """For how long the most overdue refresh has been due that the operator is at."""
+        return self._grants.oldest_overdue()
 
     def is_leader(self) -> bool:
         """Whether this replica acts."""

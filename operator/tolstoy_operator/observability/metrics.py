@@ -38,6 +38,7 @@ _OPENMETRICS = "application/openmetrics-text"
 _MAX_WORDS = 100
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,63}")
 _SYNC_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_REMAINING_SECONDS = (0, 15, 30, 60, 120, 180, 240, 300, 600, 1800, 3600, 86_400)
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -65,6 +66,10 @@ class FigureSource(Protocol):
         """For how long the most overdue credential has been due; 0 when none is."""
         ...
 
+    def oldest_overdue_refresh_seconds(self) -> float:
+        """For how long the most overdue refresh has been due that the operator is at; 0 when none is."""
+        ...
+
     def is_leader(self) -> bool:
         """Whether this replica acts."""
         ...
@@ -81,6 +86,7 @@ class _Sample:
     by_reason: Mapping[str, int] = field(default_factory=dict)
     queue_depth: int = 0
     overdue: float = 0.0
+    refresh_overdue: float = 0.0
     leader: bool = False
     cache: CacheTotals = field(default_factory=CacheTotals)
 
@@ -116,9 +122,18 @@ class Metrics:
         self._upstream_calls.labels(operation, self._words["outcome"](outcome)).inc()
         self._upstream_seconds.labels(operation).observe(seconds)
 
-    def observe_refresh(self, tool: str, outcome: str) -> None:
-        """One attempt to refresh a token, by the provider's tool and how it ended ("ok" or a reason)."""
-        self._refreshes.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
+    def observe_refresh(self, tool: str, outcome: str, *, remaining: float | None = None, lost: bool = False) -> None:
+        """One attempt to refresh a token, by the provider's tool and how it ended.
+
+        `outcome`: "ok", "waiting", "InDoubt" or a reason. `remaining`: seconds that the replaced access token still
+        had. `lost`: the attempt showed that the grant is lost.
+        """
+        tool, outcome = self._words["tool"](tool), self._words["outcome"](outcome)
+        self._refreshes.labels(tool, outcome).inc()
+        if remaining is not None:
+            self._remaining.observe(max(remaining, 0.0))
+        if lost:
+            self._lost.labels(tool, outcome).inc()
 
     def observe_revocation(self, tool: str, outcome: str) -> None:
         """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "waiting" or a reason)."""
@@ -157,6 +172,7 @@ class Metrics:
                 by_reason=dict(source.credentials_by_reason()),
                 queue_depth=source.queue_depth(),
                 overdue=source.oldest_overdue_seconds(),
+                refresh_overdue=source.oldest_overdue_refresh_seconds(),
                 leader=source.is_leader(),
                 cache=source.cache_totals(),
             )
@@ -201,6 +217,18 @@ class Metrics:
         self._refreshes = Counter(
             "tolstoy_token_refreshes", "Refreshes that were tried.", ["tool", "outcome"], registry=registry
         )
+        self._remaining = Histogram(
+            "tolstoy_token_refresh_remaining_seconds",
+            "What was left of an access token when it was replaced, 0 once it had ended.",
+            buckets=_REMAINING_SECONDS,
+            registry=registry,
+        )
+        self._lost = Counter(
+            "tolstoy_grants_lost",
+            "Grants whose refresh token turned out to be dead, counted when that was found out.",
+            ["tool", "reason"],
+            registry=registry,
+        )
         self._revocations = Counter(
             "tolstoy_revocations", "Revocations that were tried.", ["tool", "outcome"], registry=registry
         )
@@ -244,6 +272,11 @@ class _SampleCollector(Collector):
         yield GaugeMetricFamily("tolstoy_queue_depth", "Credentials that wait for a worker.", sample.queue_depth)
         yield GaugeMetricFamily(
             "tolstoy_queue_oldest_overdue_seconds", "For how long the most overdue credential is due.", sample.overdue
+        )
+        yield GaugeMetricFamily(
+            "tolstoy_token_refresh_oldest_overdue_seconds",
+            "For how long the most overdue refresh is due, without those that wait for a person.",
+            sample.refresh_overdue,
         )
         yield GaugeMetricFamily("tolstoy_leader", "1 while this replica acts.", float(sample.leader))
         cache = CounterMetricFamily("tolstoy_cache", "Look-ups of secret values.", labels=["result"])

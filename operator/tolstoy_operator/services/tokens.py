@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
@@ -31,6 +31,21 @@ from tolstoy_operator.services.secrets import SecretsService
 
 WAITING: Final = "waiting"
 """How an attempt that has to wait for another one is counted."""
+IN_DOUBT: Final = "InDoubt"
+"""How a request is counted of which nobody knows whether it was processed."""
+
+
+class OnRefresh(Protocol):
+    """Told of every pass that tried.
+
+    `outcome`: "ok", a `Problem`, `WAITING` or `IN_DOUBT`. `remaining`: seconds for which the replaced access token
+    would have lived on, negative when it had ended; None when nothing was replaced or nobody knows. `lost`: this pass
+    found out that the grant is lost.
+    """
+
+    def __call__(self, tool: str, outcome: str, *, remaining: float | None, lost: bool) -> None:
+        """Count it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ class Refreshed:
 class TokenService:
     """Keeps OAuth secrets alive. The tool that a secret belongs to follows from its name.
 
-    `clock`: epoch seconds. `on_refresh(tool, outcome)` is told of every pass that tried.
+    `clock`: epoch seconds.
     """
 
     def __init__(
@@ -68,7 +83,7 @@ class TokenService:
         endpoints: Endpoints,
         secrets: SecretsService,
         clock: Callable[[], float],
-        on_refresh: Callable[[str, str], None],
+        on_refresh: OnRefresh,
         record: Callable[[Entry], None] = audit.record,
     ) -> None:
         self._refresher = refresher
@@ -112,9 +127,8 @@ class TokenService:
         )
         ending = await self._refresher.run(target)
         self._publish(name, ending)
-        result = _result(ending)
-        self._tell(name, tool, result)
-        return result
+        self._tell(name, tool, ending)
+        return _result(ending)
 
     async def validate_health(self, name: str) -> Health:
         """Ask the provider whether the access token works. Raises `StoreError`, `MalformedDocument`."""
@@ -140,13 +154,22 @@ class TokenService:
             case Current(version=version) if known != version:
                 self._secrets.invalidate(name)
 
-    def _tell(self, name: str, tool: str | None, result: Refreshed) -> None:
-        if result.made or result.problem is not None:
-            outcome = str(result.problem or audit.OK)
-            self._on_refresh(tool or "", outcome)
-            self._record(Entry(Operation.REFRESH, name, outcome, version=result.version))
-        elif result.retry_after is not None:
-            self._on_refresh(tool or "", WAITING)
+    def _tell(self, name: str, tool: str | None, ending: Ending) -> None:
+        version, remaining, lost = None, None, False
+        match ending:
+            case Current(refreshed=True) | Journalled(refreshed=True):
+                outcome, version = audit.OK, ending.version
+                if ending.replaced_ends is not None:
+                    remaining = ending.replaced_ends - self._clock()
+            case Failed(problem=problem, in_doubt=in_doubt, verdict=lost):
+                outcome = IN_DOUBT if in_doubt else str(problem)
+            case Waiting():
+                outcome = WAITING
+            case _:
+                return
+        self._on_refresh(tool or "", outcome, remaining=remaining, lost=lost)
+        if outcome != WAITING:
+            self._record(Entry(Operation.REFRESH, name, outcome, version=version))
 
 
 def _result(ending: Ending) -> Refreshed:

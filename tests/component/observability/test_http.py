@@ -231,6 +231,9 @@ async def test_metrics_are_sampled_at_the_scrape_and_parse_in_both_formats(bench
         def oldest_overdue_seconds(self) -> float:
             return 1.5
 
+        def oldest_overdue_refresh_seconds(self) -> float:
+            return 2.5
+
         def is_leader(self) -> bool:
             return True
 

@@ -467,6 +467,21 @@ def test_one_user_is_enough_and_a_resumed_one_is_noted_again() -> None:
     play(story)
 
 
+def test_the_most_overdue_refresh_is_known_unless_it_waits_for_a_person() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING))
+        world.grants.note(version(), document(3600))
+        assert world.grants.oldest_overdue() == 0
+        await world.until(3310)
+        assert world.grants.oldest_overdue() == 10
+        world.tokens.answers = [failed(Problem.REAUTHORIZATION_REQUIRED)]
+        await world.until(3500)
+        assert world.grants.oldest_overdue() == 0
+        await world.end()
+
+    play(story)
+
+
 def test_an_exception_ends_nothing() -> None:
     async def story() -> None:
         world = World(RuntimeError("bug"), fresh(99_999))

@@ -11,6 +11,7 @@ from tests.support.objects import credential_object
 from tests.unit.engine.world import Clock
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.engine.dispatcher import Dispatcher
+from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import STUCK_AFTER, Health
 from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.upstream import UpstreamHealth
@@ -29,6 +30,13 @@ class FakeDispatcher:
 
     def failures(self, key: object) -> int:
         return 2 if key == KEY else 0
+
+
+class FakeGrants:
+    """Has one figure."""
+
+    def oldest_overdue(self) -> float:
+        return 11
 
 
 class FakeSecrets:
@@ -51,6 +59,7 @@ class Bench:
             inventory=self.inventory,
             queue=self.queue,
             dispatcher=cast(Dispatcher, self.dispatcher),
+            grants=cast(Grants, FakeGrants()),
             secrets=cast(SecretsService, FakeSecrets()),
             upstream=self.upstream,
             is_leader=lambda: True,
@@ -157,6 +166,7 @@ def test_figures_for_metrics(bench: Bench) -> None:
     assert bench.health.credentials_by_reason() == {"Pending": 1}
     assert bench.health.queue_depth() == 1
     assert bench.health.oldest_overdue_seconds() == 7
+    assert bench.health.oldest_overdue_refresh_seconds() == 11
     assert bench.health.is_leader()
     totals = bench.health.cache_totals()
     assert (totals.hits, totals.misses, totals.stale) == (3, 5, 8)

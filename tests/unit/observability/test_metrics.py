@@ -25,6 +25,9 @@ class FakeSource:
     def oldest_overdue_seconds(self) -> float:
         return float(self.figures.get("overdue", 0.0))
 
+    def oldest_overdue_refresh_seconds(self) -> float:
+        return float(self.figures.get("refresh_overdue", 0.0))
+
     def is_leader(self) -> bool:
         return bool(self.figures.get("leader", False))
 
@@ -47,7 +50,7 @@ def series(metrics: Metrics, prefix: str) -> int:
 
 
 def test_figures_are_asked_for_at_the_scrape_only(metrics: Metrics) -> None:
-    source = FakeSource(reasons={"Synced": 7, PENDING: 2}, depth=3, overdue=4.5, leader=True)
+    source = FakeSource(reasons={"Synced": 7, PENDING: 2}, depth=3, overdue=4.5, refresh_overdue=60, leader=True)
     metrics.bind(source)
     metrics.render()
     assert source.asked == 0
@@ -58,6 +61,7 @@ def test_figures_are_asked_for_at_the_scrape_only(metrics: Metrics) -> None:
     assert value(metrics, "tolstoy_credentials", reason="AccessDenied") == 0
     assert value(metrics, "tolstoy_queue_depth") == 3
     assert value(metrics, "tolstoy_queue_oldest_overdue_seconds") == 4.5
+    assert value(metrics, "tolstoy_token_refresh_oldest_overdue_seconds") == 60
     assert value(metrics, "tolstoy_leader") == 1
     assert value(metrics, "tolstoy_cache_total", result="hit") == 10
     assert value(metrics, "tolstoy_cache_total", result="miss") == 5
@@ -95,6 +99,19 @@ def test_upstream_calls_and_kube_requests(metrics: Metrics) -> None:
     assert value(metrics, "tolstoy_upstream_call_duration_seconds_count", operation="BatchGetSecretValue") == 2
     assert value(metrics, "tolstoy_kube_requests_total", verb="patch", resource="secrets", code="200") == 1
     assert value(metrics, "tolstoy_kube_requests_total", verb="patch", resource="secrets", code="0") == 1
+
+
+def test_refreshes_say_how_late_they_were_and_what_was_lost(metrics: Metrics) -> None:
+    metrics.observe_refresh("github", "ok", remaining=250)
+    metrics.observe_refresh("github", "ok", remaining=-30)
+    metrics.observe_refresh("github", "InDoubt")
+    metrics.observe_refresh("github", "RotationResponseLost", lost=True)
+    assert value(metrics, "tolstoy_token_refreshes_total", tool="github", outcome="ok") == 2
+    assert value(metrics, "tolstoy_token_refreshes_total", tool="github", outcome="InDoubt") == 1
+    assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="0.0") == 1
+    assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="240.0") == 1
+    assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="300.0") == 2
+    assert value(metrics, "tolstoy_grants_lost_total", tool="github", reason="RotationResponseLost") == 1
 
 
 def test_labels_hold_short_words_and_not_too_many(metrics: Metrics) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -54,6 +54,8 @@ class Service:
         self.bench = Bench()
         self.refresher = FakeRefresher(ending)
         self.counted: list[tuple[str, str]] = []
+        self.remaining: list[float | None] = []
+        self.lost = 0
         self.service = TokenService(
             refresher=cast(Refresher, self.refresher),
             endpoints=Endpoints(
@@ -61,9 +63,14 @@ class Service:
             ),
             secrets=self.bench.service,
             clock=self.bench.time.wall,
-            on_refresh=lambda tool, outcome: self.counted.append((tool, outcome)),
+            on_refresh=self.count,
             record=self.bench.audited.append,
         )
+
+    def count(self, tool: str, outcome: str, *, remaining: float | None, lost: bool) -> None:
+        self.counted.append((tool, outcome))
+        self.remaining.append(remaining)
+        self.lost += lost
 
     @property
     def now(self) -> float:
@@ -150,7 +157,9 @@ async def test_what_the_store_does_not_have_yet_stays_served_until_it_has() -> N
     ("ending", "outcome"),
     [
         (Current(SECOND, document(2e9), FIRST, refreshed=True), "ok"),
+        (Journalled(SECOND, document(2e9), 4.0), "ok"),
         (Failed(Problem.CLIENT_MISCONFIGURED, "why"), "ClientMisconfigured"),
+        (Failed(Problem.REFRESH_FAILING, "why", in_doubt=True), "InDoubt"),
     ],
 )
 async def test_what_was_tried_is_counted_and_audited(ending: Ending, outcome: str) -> None:
@@ -159,6 +168,25 @@ async def test_what_was_tried_is_counted_and_audited(ending: Ending, outcome: st
     assert service.counted == [("acme", outcome)]
     (entry,) = service.bench.audited
     assert (entry.operation, entry.secret, entry.outcome) == (Operation.REFRESH, NAME, outcome)
+
+
+async def test_how_late_a_refresh_was_is_told() -> None:
+    ends = Service(Waiting(1, "why")).now + 250
+    for ending in (
+        Current(SECOND, document(2e9), FIRST, refreshed=True, replaced_ends=ends),
+        Journalled(SECOND, document(2e9), 4.0, replaced_ends=ends),
+    ):
+        service = Service(ending)
+        await service.service.ensure_valid(NAME)
+        assert service.remaining == [250]
+
+
+async def test_a_grant_is_lost_once_however_often_that_is_said_again() -> None:
+    lost = Failed(Problem.ROTATION_RESPONSE_LOST, "why", verdict=True)
+    for ending, count in ((lost, 1), (replace(lost, verdict=False), 0)):
+        service = Service(ending)
+        await service.service.ensure_valid(NAME)
+        assert service.lost == count
 
 
 async def test_what_was_not_tried_is_not_audited() -> None:

@@ -31,7 +31,8 @@ class Current:
     """The current document needs no refresh (any more): publish it.
 
     `previous`: the version that was current before, from the same look (see `domain.publication`). `refreshed`: this
-    pass made it current, `rotated`: with another refresh token than before.
+    pass made it current, `rotated`: with another refresh token than before. `replaced_ends`: then, when the access
+    token that it replaced ends, epoch seconds, if that is known.
     """
 
     version: str
@@ -39,6 +40,7 @@ class Current:
     previous: str | None
     refreshed: bool = False
     rotated: bool = False
+    replaced_ends: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ class Journalled:
     """The newest tokens are durable in this cluster only, as the future version `version`: they may be published here.
 
     A later pass, of any replica of this cluster, writes them upstream; `retry_after`: in so many seconds.
-    `refreshed`: this pass brought them.
+    `refreshed`: this pass brought them. `replaced_ends`: as in `Current`.
     """
 
     version: str
     document: OAuthDocument
     retry_after: float
     refreshed: bool = True
+    replaced_ends: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,16 @@ class MirrorOnly:
 class Failed:
     """No new tokens. `cause`: for people, free of values. `retry_after`: seconds; None = the usual backoff.
 
-    `planned`: the next pass is a step that is due then, not another try.
+    `planned`: the next pass is a step that is due then, not another try. `in_doubt`: this pass sent a request and
+    nobody knows whether it was processed. `verdict`: this pass found out that the grant is lost, and wrote it down.
     """
 
     problem: Problem
     cause: str
     retry_after: float | None = None
     planned: bool = False
+    in_doubt: bool = False
+    verdict: bool = False
 
 
 class StartOver(Exception):

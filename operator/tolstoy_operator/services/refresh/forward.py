@@ -68,7 +68,7 @@ class Forward:
         version, document = await self._prepare(view, answer)
         await self._swap(view.name, view.version, version)
         _log.info("%s: version %s follows %s", view.name, version, view.version)
-        return Current(version, document, view.version, refreshed=True, rotated=answer.books.rotated)
+        return _made(view, version, document, answer)
 
     async def _settle(self, view: View, answer: Answer, n: int) -> None:
         """A result that came after its place had been sealed takes the next attempt, which needs no request.
@@ -147,7 +147,7 @@ class Forward:
         elif replaced is not None and replaced != view.version:
             await self._swap(view.name, version, replaced)
             raise StartOver
-        return Current(version, answer.document, view.version, refreshed=True, rotated=answer.books.rotated)
+        return _made(view, version, answer.document, answer)
 
     async def _pending(self, view: View) -> Answer | None:
         """The newest result, when it is for this token or beats the result that is current."""
@@ -189,3 +189,14 @@ class Forward:
         while (later := best(await self._successors(view, answer))) is not None:
             answer = later
         return answer
+
+
+def _made(view: View, version: str, document: OAuthDocument, answer: Answer) -> Current:
+    return Current(
+        version,
+        document,
+        view.version,
+        refreshed=True,
+        rotated=answer.books.rotated,
+        replaced_ends=view.document.expires_at,
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.errors import LabelMoved, LimitExceeded, StoreError
 from tolstoy_operator.domain.oauthdocument import DOCUMENT_LIMIT, MalformedDocument, OAuthDocument
@@ -160,13 +160,14 @@ class Refresher:
         document = self._spending.answer(grip, outcome, target.traits)
         answer = await self._spending.keep(grip, document, reserved=reserved)
         if self._waits(view, answer):
-            return Journalled(answer.version, document, self._until_upstream(view))
+            pause = self._until_upstream(view)
+            return Journalled(answer.version, document, pause, replaced_ends=view.document.expires_at)
         try:
             return await self._forward.commit(view, answer, ())
         except StoreError:
             if answer.stored:
                 raise
-            return Journalled(answer.version, document, self._soon())
+            return Journalled(answer.version, document, self._soon(), replaced_ends=view.document.expires_at)
 
     def _as_it_is(self, view: View) -> Ending:
         if view.ahead is not None:
@@ -249,7 +250,7 @@ class Refresher:
             case InDoubt():
                 await self._spending.keep_doubt(grip, outcome)
                 pause = 0.0 if traits.forgiving else outcome.retry_after
-                return Failed(Problem.REFRESH_FAILING, f"no usable answer ({outcome.cause})", pause)
+                return Failed(Problem.REFRESH_FAILING, f"no usable answer ({outcome.cause})", pause, in_doubt=True)
             case Rejected(rejection=Rejection.REAUTHORIZE):
                 return await self._refused(grip, outcome, attempts, memory)
             case _:
@@ -275,7 +276,7 @@ class Refresher:
             )
         except LabelMoved:
             raise StartOver from None
-        return _VERDICTS[label]
+        return replace(_VERDICTS[label], verdict=True)
 
     def _moved_back(self, view: View, memory: Memory) -> Ending:
         """Sending a spent token would end the grant, and rolling forward would fight whoever moved the secret back."""
