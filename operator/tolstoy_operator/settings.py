@@ -19,7 +19,18 @@ def _split(text: object) -> object:
 
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Regions = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")], ...], NoDecode, BeforeValidator(_split)
+]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+_PATTERNS_IN_WORDS = {
+    "AWS_REGION": "must be the name of a region, such as eu-west-1",
+    "ALLOWED_REGIONS": "must be names of regions, such as eu-west-1, separated by commas",
+    "AWS_SECRET_NAME": "must be the name of a secret, letters, digits and / _ + = . @ - only; an ARN is none",
+    "CLUSTER_ID": "must be 63 letters, digits and . _ - at most",
+}
 
 
 class SettingsError(Exception):
@@ -33,10 +44,12 @@ class Settings(BaseSettings):
 
     use_aws_secrets: bool = Field(True, description="Secrets Manager when true, the embedded SQLite store when false")
     aws_region: str = Field("", pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$", description="Region of the secrets")
+    allowed_regions: Regions = Field((), description="Regions that AWS_REGION may be; empty: any")
     aws_secret_name: str = Field(
         "conductor-db-secret",
         min_length=1,
         max_length=512,
+        pattern=r"^[A-Za-z0-9/_+=.@-]*$",
         description="Name of the platform's database secret",
     )
     sqlite_path: str = Field("/var/lib/tolstoy/secrets.db", min_length=1, description="File of the embedded store")
@@ -89,6 +102,10 @@ class Settings(BaseSettings):
     def _region_when_aws(self) -> Self:
         if self.use_aws_secrets and not self.aws_region:
             raise ValueError("AWS_REGION must be set while USE_AWS_SECRETS is true")
+        if self.use_aws_secrets and self.allowed_regions and self.aws_region not in self.allowed_regions:
+            raise ValueError(
+                "AWS_REGION is not one of ALLOWED_REGIONS: nothing is read from or written to another region"
+            )
         return self
 
     @model_validator(mode="after")
@@ -105,9 +122,13 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(_describe(item["loc"], item["msg"]) for item in error.errors())) from None
+        raise SettingsError(
+            "\n".join(_describe(item["loc"], item["type"], item["msg"]) for item in error.errors())
+        ) from None
 
 
-def _describe(location: tuple[int | str, ...], message: str) -> str:
+def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
     variable = str(location[0]).upper() if location else "settings"
+    if kind == "string_pattern_mismatch":
+        message = _PATTERNS_IN_WORDS[variable]
     return f"{variable}: {message.removeprefix('Value error, ')}"

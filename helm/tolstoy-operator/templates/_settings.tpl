@@ -5,6 +5,7 @@ line without a setting, fails tests/unit/helm. Numbers pass through int64, becau
 {{- define "tolstoy-operator.settings" -}}
 USE_AWS_SECRETS: {{ eq .Values.store.kind "SecretsManager" | quote }}
 AWS_REGION: {{ .Values.store.region | quote }}
+ALLOWED_REGIONS: {{ .Values.store.allowedRegions | join "," | quote }}
 AWS_SECRET_NAME: {{ .Values.store.databaseSecretName | quote }}
 SQLITE_PATH: {{ .Values.store.sqlite.path | quote }}
 SECRETS_CACHE_DURATION_MS: {{ .Values.cache.durationMs | int64 | quote }}

@@ -180,6 +180,7 @@ def _another(variable: str, path: str) -> object:
         return not at(default_values(), path)
     if schema["type"] == "array":
         samples = {"ORIGINS": ["http://a.example.com", "http://b.example.com"], "NETWORKS": ["10.1.0.0/16", "fd00::/8"]}
+        samples["REGIONS"] = ["ap-southeast-2", "eu-west-1"]
         return samples.get(variable.rpartition("_")[2], ["a.example.com", "b"])
     return schema["maximum"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 WRONG = {
     "USE_AWS_SECRETS": "perhaps",
     "AWS_REGION": "the-moon",
+    "ALLOWED_REGIONS": "eu-west-1,the-moon",
     "AWS_SECRET_NAME": "",
     "SQLITE_PATH": "",
     "SECRETS_CACHE_DURATION_MS": "-1",
@@ -75,6 +78,10 @@ def test_the_values_are_not_repeated() -> None:
     assert "hunter2" not in done.stderr
 
 
+def test_nothing_is_told_by_a_regular_expression() -> None:
+    assert not re.search(r"pattern|[\[^$]", run(**WRONG).stderr)
+
+
 def test_every_setting_is_tried() -> None:
     assert WRONG.keys() | FREE_TEXT == {name.upper() for name in Settings.model_fields}
 
@@ -83,6 +90,14 @@ def test_every_setting_is_tried() -> None:
     ("environment", "says"),
     [
         ({}, "AWS_REGION must be set"),
+        ({"AWS_REGION": "the moon"}, "AWS_REGION: must be the name of a region, such as eu-west-1$"),
+        ({"AWS_REGION": "us-east-1", "ALLOWED_REGIONS": "eu-west-1,eu-west-3"}, "is not one of ALLOWED_REGIONS"),
+        ({"AWS_REGION": "us-east-1", "ALLOWED_REGIONS": "us-east-1,x"}, "ALLOWED_REGIONS: must be names of regions"),
+        (
+            {"AWS_REGION": "us-east-1", "AWS_SECRET_NAME": "arn:aws:secretsmanager:eu-west-1:1:secret:db-abcdef"},
+            "AWS_SECRET_NAME: must be the name of a secret.*an ARN is none",
+        ),
+        ({"AWS_REGION": "us-east-1", "CLUSTER_ID": "no spaces"}, "CLUSTER_ID: must be 63 letters"),
         ({"AWS_REGION": "us-east-1", "SECRETS_CACHE_DURATION_MS": "86400001"}, "SECRETS_CACHE_DURATION_MS: "),
         ({"AWS_REGION": "us-east-1", "SECRETS_CACHE_DURATION_MS": "5 minutes"}, "SECRETS_CACHE_DURATION_MS: "),
         ({"AWS_REGION": "us-east-1", "WORKERS": "257"}, "WORKERS: "),
@@ -142,6 +157,42 @@ def test_a_providers_file_that_is_no_entry_is_told_by_name(nowhere: dict[str, st
     done = run(**nowhere, PROVIDERS_DIR=str(tmp_path))
     assert done.returncode == 2
     assert "acme.yaml: " in done.stderr
+
+
+class TestTheIamPolicy:
+    """`iam-policy` prints what these settings need, and starts nothing."""
+
+    def test_it_is_for_the_settings_in_use(self) -> None:
+        done = run("iam-policy", "--account", "123456789012", AWS_REGION="eu-west-3", AWS_SECRET_NAME="db")
+        read, *_ = json.loads(done.stdout)["Statement"]
+        base = "arn:aws:secretsmanager:eu-west-3:123456789012:secret"
+        assert (done.returncode, done.stderr) == (0, "")
+        assert read["Resource"] == [f"{base}:tolstoy/*", f"{base}:db-??????"]
+
+    @pytest.mark.parametrize(
+        ("args", "environment", "says"),
+        [
+            ((), {}, "--account"),
+            (("--account", "1"), {}, "must be twelve digits"),
+            (("--account", "123456789012", "--organisation", "org*"), {}, "must be letters, digits and _ +"),
+            (("--account", "123456789012", "--secret", "db-??????"), {}, "must be letters, digits and / _"),
+            (("--account", "123456789012", "--key", "alias/mine"), {}, "must be the ARN of a KMS key"),
+            (
+                ("--account", "123456789012", "--key", "arn:aws:kms:eu-west-1:123456789012:key/1"),
+                {},
+                "is no key of AWS_REGION",
+            ),
+            (("--account", "123456789012"), {"USE_AWS_SECRETS": "false"}, "no policy is needed"),
+            (("--account", "123456789012"), {"ALLOWED_REGIONS": "eu-west-1"}, "is not one of ALLOWED_REGIONS"),
+        ],
+        ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+    )
+    def test_what_makes_no_sense_is_refused(
+        self, args: tuple[str, ...], environment: dict[str, str], says: str
+    ) -> None:
+        done = run("iam-policy", *args, **{"AWS_REGION": "us-east-1", **environment})
+        assert (done.returncode, done.stdout) == (2, "")
+        assert says in done.stderr
 
 
 @pytest.mark.parametrize("args", [("frobnicate",), ("run", "twice")])

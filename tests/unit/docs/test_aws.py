@@ -5,13 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 from tests.support import docs
+from tolstoy_operator.domain.iampolicy import Installation, iam_policy
 from tolstoy_operator.stores import secretsmanager
 from tolstoy_operator.stores.secretsmanager import Limits
 
 PAGE = "aws.md"
+EXAMPLE = Installation("eu-west-1", "123456789012", secrets=("conductor-db-secret",))
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 POLICIES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", docs.text(PAGE), re.DOTALL | re.MULTILINE)
 ]
@@ -23,13 +29,26 @@ def granted(statement: dict[str, Any]) -> list[str]:
     return [action.removeprefix("secretsmanager:") for action in statement["Action"]]
 
 
-def test_the_role_may_what_the_store_calls_and_the_table_says_the_rest() -> None:
-    allowed = [action for statement in ROLE for action in granted(statement)]
+def test_the_policies_are_what_the_command_prints() -> None:
+    with_key = iam_policy(replace(EXAMPLE, keys=(KEY,)))
 
-    assert len(set(allowed)) == len(allowed)
-    assert set(allowed) == CALLS - {"CreateSecret"}
+    assert POLICIES[0] == iam_policy(EXAMPLE)
+    assert POLICIES[1] == with_key["Statement"][-1]
+
+
+def test_the_table_explains_each_call() -> None:
     explained = {word for cells in docs.table(PAGE, "action") for word in re.findall(r"`(\w+)`", cells[0])}
+
     assert explained == CALLS
+
+
+def test_every_option_is_told_and_exists() -> None:
+    told = set(re.findall(r"--[a-z-]+", " ".join(cells[0] for cells in docs.table(PAGE, "option"))))
+    usage = subprocess.run(
+        [sys.executable, "-m", "tolstoy_operator", "iam-policy", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert told | {"--account", "--help"} == set(re.findall(r"--[a-z-]+", usage))
 
 
 def test_only_what_knows_no_resources_is_unlimited() -> None:

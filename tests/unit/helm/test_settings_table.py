@@ -47,7 +47,7 @@ def test_log_levels_are_the_same() -> None:
     assert tuple(schema_at(TABLE["LOG_LEVEL"])["enum"]) == FIELDS["LOG_LEVEL"].annotation.__args__  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("variable", ["AWS_REGION", "CLUSTER_ID"])
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_SECRET_NAME", "CLUSTER_ID"])
 def test_patterns_are_the_same(variable: str) -> None:
     patterns = [getattr(constraint, "pattern", None) for constraint in FIELDS[variable].metadata]
     assert schema_at(TABLE[variable])["pattern"] in patterns
