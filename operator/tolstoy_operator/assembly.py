@@ -157,7 +157,7 @@ def _join(base: _Base, *, tokens: TokenService, revocations: RevocationService, 
         on_gone=lambda key: base.metrics.forget(*key),
     )
     grants.on_change(dispatcher.changed)
-    health = _health(base, inventory, queue, dispatcher, grants, upstream)
+    health = _health(base, inventory, queue, dispatcher, grants, upstream, unbound)
     return Parts(
         client=client,
         store=base.store,
@@ -242,6 +242,7 @@ def _health(
     dispatcher: Dispatcher,
     grants: Grants,
     upstream: UpstreamHealth,
+    unbound: Unbound,
 ) -> Health:
     health = Health(
         inventory=inventory,
@@ -250,6 +251,7 @@ def _health(
         grants=grants,
         secrets=base.secrets,
         upstream=upstream,
+        unbound=unbound,
         is_leader=lambda: base.elector.is_leader,
         clock=time.monotonic,
         resync_interval=base.settings.resync_interval_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,12 @@ def rewrite(existing: ExistingSecret, desired: DesiredSecret, fingerprint: Finge
     operations += _owner_operations(existing, desired)
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": str(existing.version)}
     return [test, *operations] if operations else []
+
+
+def removal(existing: ExistingSecret, keys: Iterable[str]) -> list[Operation]:
+    """The JSON patch that takes keys, which it has, out of a Secret as it was looked at."""
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": str(existing.version)}
+    return [test, *({"op": "remove", "path": f"/data/{key}"} for key in keys)]
 
 
 def merge_manager(credential_uid: str) -> str:

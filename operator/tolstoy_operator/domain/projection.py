@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.api.v1 import CredentialType, Target
 from tolstoy_operator.domain.documents import Document, detect_type, is_json_object, quoted
-from tolstoy_operator.domain.sensitivity import DEFAULT_KEYS, default_keys, is_sensitive
+from tolstoy_operator.domain.sensitivity import DEFAULT_KEYS, default_keys, is_sensitive, is_sensitive_name
 from tolstoy_operator.domain.template import Template, TemplateError, TemplateTooLarge
 
 MAX_DATA_BYTES: Final = 1_048_576
@@ -36,12 +37,16 @@ _JSON_OBJECTS: Final = frozenset({".dockerconfigjson", ".dockercfg"})
 
 
 class ProjectionProblem(Exception):
-    """Why a document does not become a Secret. `cause` names keys and positions, never a value."""
+    """Why a document does not become a Secret. `cause` names keys and positions, never a value.
 
-    def __init__(self, reason: Reason, cause: str) -> None:
+    `withheld`: keys that an existing Secret must not hold any more.
+    """
+
+    def __init__(self, reason: Reason, cause: str, withheld: frozenset[str] = frozenset()) -> None:
         super().__init__(cause)
         self.reason = reason
         self.cause = cause
+        self.withheld = withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,10 @@ def project(
     referenced = [reference.key for template in templates.values() for reference in template.references]
     sensitive = [key for key in [*asked, *referenced] if is_sensitive(document, key)]
     if sensitive and not sensitive_granted:
-        _problem(
+        raise ProjectionProblem(
             Reason.SENSITIVE_KEY_NOT_GRANTED,
             f"member {quoted(sensitive[0])} is sensitive and the namespace is not granted sensitive keys",
+            _fed_by(asked, templates, sensitive),
         )
     resolved = detect_type(document) if credential_type is CredentialType.AUTO else credential_type
     if asked or templates:
@@ -77,6 +83,26 @@ def project(
     data = _collect(document, asked, templates)
     _check_secret_type(target, data, templates)
     return Projection(data, sensitive=bool(sensitive))
+
+
+def sensitive_keys(target: Target) -> frozenset[str]:
+    """Keys of the Secret that the names in a spec make sensitive, whatever the document says."""
+    templates = {}
+    for key, text in (target.template or {}).items():
+        with suppress(TemplateError):
+            templates[key] = Template.parse(text)
+    asked = target.keys or ()
+    members = [*asked, *(reference.key for template in templates.values() for reference in template.references)]
+    return _fed_by(asked, templates, filter(is_sensitive_name, members))
+
+
+def _fed_by(asked: Iterable[str], templates: Mapping[str, Template], members: Iterable[str]) -> frozenset[str]:
+    """Keys of the Secret into which one of these members goes."""
+    chosen = frozenset(members)
+    rendered = (
+        key for key, template in templates.items() if any(reference.key in chosen for reference in template.references)
+    )
+    return chosen.intersection(asked).union(rendered)
 
 
 def _problem(reason: Reason, cause: str) -> NoReturn:

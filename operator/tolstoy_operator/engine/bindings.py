@@ -64,6 +64,8 @@ class Unbound:
 
     def _judge(self) -> bool:
         self._since = {uid: entry for uid, entry in self._since.items() if self._inventory.is_live(uid)}
+        if not self._since:
+            return False
         lost = {pair for _, pair in self._since.values()}
         bound = {_pair(item) for item in self._inventory.credentials() if self._is_bound(item)}
         return unbinding_is_suspicious(len(lost), len(bound | lost))

@@ -13,6 +13,7 @@ from typing import Any
 
 from tolstoy_operator.api.v1 import ConditionType
 from tolstoy_operator.domain.status import condition
+from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Credential, Inventory
@@ -39,6 +40,7 @@ class Health:
         grants: Grants,
         secrets: SecretsService,
         upstream: UpstreamHealth,
+        unbound: Unbound,
         is_leader: Callable[[], bool],
         clock: Callable[[], float],
         resync_interval: float,
@@ -49,6 +51,7 @@ class Health:
         self._grants = grants
         self._secrets = secrets
         self._upstream = upstream
+        self._unbound = unbound
         self._is_leader = is_leader
         self._clock = clock
         self._resync_interval = resync_interval
@@ -95,6 +98,10 @@ class Health:
         """For how long the most overdue refresh has been due that the operator is at."""
         return self._grants.oldest_overdue()
 
+    def withdrawals_held(self) -> bool:
+        """Whether so many bindings went at once that no Secret is withdrawn."""
+        return self._unbound.held()
+
     def is_leader(self) -> bool:
         """Whether this replica acts."""
         return self._is_leader()
@@ -117,6 +124,7 @@ class Health:
                 "cache": asdict(self._secrets.stats()),
             },
             "credentials": {"total": sum(by_reason.values()), "byReason": by_reason},
+            "withdrawalsHeld": self._unbound.held(),
             "queue": {
                 "depth": self._queue.depth,
                 "running": self._queue.running,

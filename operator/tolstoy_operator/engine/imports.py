@@ -50,8 +50,10 @@ class Imports:
             )
         try:
             body = await self._api.read(existing.namespace, existing.name)
-            await self._store(credential, spec.tool, spec.org_id, body)
             meta = body["metadata"]
+            if (meta.get("labels") or {}).get(names.MANAGED_LABEL) != names.IMPORT_VALUE:
+                return  # taken back since the watch showed it
+            await self._store(credential, spec.tool, spec.org_id, body)
             await self._api.delete(existing.namespace, existing.name, meta["uid"], int(meta["resourceVersion"]))
         except (NotFound, Conflict):
             _log.debug("the first tokens are gone", extra={"namespace": existing.namespace})

@@ -115,6 +115,27 @@ class Mirror:
             else:
                 await self.release(existing, audit.Actor(*credential.key, credential.uid))
 
+    async def strip(self, credential: Credential, keys: frozenset[str]) -> None:
+        """Take keys out of what the credential has in the cluster: it may not have them any more.
+
+        A Secret that cannot be without them, by its type or because it is immutable, goes as a whole.
+        Raises `KubeError`.
+        """
+        for existing in self.holdings(credential):
+            ours = existing.keys if credential.owns else existing.merged_keys.get(credential.uid, frozenset())
+            going = sorted(keys.intersection(ours))
+            if not going:
+                continue
+            try:
+                body = await self._api.rewrite(existing.namespace, existing.name, manifest.removal(existing, going))
+            except Unprocessable:
+                if not credential.owns:
+                    raise
+                await self._delete(existing, credential)  # not when it is refused because somebody changed it
+            else:
+                self._inventory.observe_secret(body)
+                _audit(audit.Operation.WITHDRAW, audit.Actor(*credential.key, credential.uid), existing.name)
+
     async def release(self, existing: ExistingSecret, actor: audit.Actor) -> None:
         """Take the keys that a credential merged out of a Secret of somebody else."""
         body, manager = manifest.merged(existing, {}), manifest.merge_manager(actor.uid)

@@ -26,7 +26,7 @@ from tolstoy_operator.domain.documents import MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
 from tolstoy_operator.domain.grant import Trouble, grant_finding, grant_status
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
-from tolstoy_operator.domain.projection import ProjectionProblem, project
+from tolstoy_operator.domain.projection import ProjectionProblem, project, sensitive_keys
 from tolstoy_operator.domain.schedule import EXPIRING_LEAD, backoff
 from tolstoy_operator.domain.status import (
     Facts,
@@ -164,12 +164,18 @@ class Reconciler:
             await self._withdraw_when_due(credential, learned)
             raise _not_bound(namespace.name, spec)
         self._unbound.bound(credential)
+        if not namespace.binding.sensitive_keys:
+            await self._mirror.strip(credential, sensitive_keys(spec.target))
         if spec.suspend:
             raise Problem(Reason.SUSPENDED, "spec.suspend is true, so the Secret is left as it is")
         await self._imports.take(credential, namespace.binding)
         self._mirror.check_claim(credential)
         fetched = await self._fetch(credential, learned)
-        data = self._project(fetched, credential, spec, namespace, learned)
+        try:
+            data = self._project(fetched, credential, spec, namespace, learned)
+        except ProjectionProblem as problem:
+            await self._mirror.strip(credential, problem.withheld)
+            raise Problem(problem.reason, problem.cause) from None
         name, upstream = _names(credential)
         version = fetched.version
         if self._may_be_behind(credential, version.version_id) and self._grants.settling(upstream):
@@ -217,8 +223,6 @@ class Reconciler:
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
             raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
-        except ProjectionProblem as problem:
-            raise Problem(problem.reason, problem.cause) from None
         return dict(projection.data)
 
     def _learn_end(self, credential: Credential, fetched: Fetched, learned: _Learned) -> None:

@@ -70,6 +70,10 @@ class FigureSource(Protocol):
         """For how long the most overdue refresh has been due that the operator is at; 0 when none is."""
         ...
 
+    def withdrawals_held(self) -> bool:
+        """Whether Secrets of unbound namespaces are kept, because too many bindings went at once."""
+        ...
+
     def is_leader(self) -> bool:
         """Whether this replica acts."""
         ...
@@ -87,6 +91,7 @@ class _Sample:
     queue_depth: int = 0
     overdue: float = 0.0
     refresh_overdue: float = 0.0
+    held: bool = False
     leader: bool = False
     cache: CacheTotals = field(default_factory=CacheTotals)
 
@@ -173,6 +178,7 @@ class Metrics:
                 queue_depth=source.queue_depth(),
                 overdue=source.oldest_overdue_seconds(),
                 refresh_overdue=source.oldest_overdue_refresh_seconds(),
+                held=source.withdrawals_held(),
                 leader=source.is_leader(),
                 cache=source.cache_totals(),
             )
@@ -277,6 +283,11 @@ class _SampleCollector(Collector):
             "tolstoy_token_refresh_oldest_overdue_seconds",
             "For how long the most overdue refresh is due, without those that wait for a person.",
             sample.refresh_overdue,
+        )
+        yield GaugeMetricFamily(
+            "tolstoy_withdrawals_held",
+            "1 while so many bindings are gone at once that no Secret is withdrawn.",
+            float(sample.held),
         )
         yield GaugeMetricFamily("tolstoy_leader", "1 while this replica acts.", float(sample.leader))
         cache = CounterMetricFamily("tolstoy_cache", "Look-ups of secret values.", labels=["result"])

@@ -234,6 +234,9 @@ async def test_metrics_are_sampled_at_the_scrape_and_parse_in_both_formats(bench
         def oldest_overdue_refresh_seconds(self) -> float:
             return 2.5
 
+        def withdrawals_held(self) -> bool:
+            return False
+
         def is_leader(self) -> bool:
             return True
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support.objects import credential_object
 from tests.unit.engine.world import Clock
 from tolstoy_operator.domain.existing import fingerprint_with
+from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import STUCK_AFTER, Health
@@ -62,6 +63,7 @@ class Bench:
             grants=cast(Grants, FakeGrants()),
             secrets=cast(SecretsService, FakeSecrets()),
             upstream=self.upstream,
+            unbound=Unbound(self.inventory, clock=self.clock, grace=600.0),
             is_leader=lambda: True,
             clock=self.clock,
             resync_interval=RESYNC,

@@ -125,6 +125,16 @@ async def test_one_that_changes_meanwhile_is_taken_once_more(granted: World) -> 
     assert granted.data("consent-result") is None
 
 
+async def test_one_whose_label_was_taken_off_meanwhile_is_left_alone(granted: World) -> None:
+    hand_over(granted)
+    granted.credential(**FROM)
+    granted.deliver()
+    granted.kube.edit(SOURCE, lambda body: body["metadata"].update(labels={}))
+    await granted.reconcile()
+    assert granted.data("consent-result") is not None
+    assert granted.store.count("put", "create") == 0
+
+
 async def test_one_that_is_gone_meanwhile_is_fine(granted: World) -> None:
     hand_over(granted)
     granted.credential(**FROM)

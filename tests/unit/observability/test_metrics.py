@@ -28,6 +28,9 @@ class FakeSource:
     def oldest_overdue_refresh_seconds(self) -> float:
         return float(self.figures.get("refresh_overdue", 0.0))
 
+    def withdrawals_held(self) -> bool:
+        return bool(self.figures.get("held", False))
+
     def is_leader(self) -> bool:
         return bool(self.figures.get("leader", False))
 
@@ -50,7 +53,9 @@ def series(metrics: Metrics, prefix: str) -> int:
 
 
 def test_figures_are_asked_for_at_the_scrape_only(metrics: Metrics) -> None:
-    source = FakeSource(reasons={"Synced": 7, PENDING: 2}, depth=3, overdue=4.5, refresh_overdue=60, leader=True)
+    source = FakeSource(
+        reasons={"Synced": 7, PENDING: 2}, depth=3, overdue=4.5, refresh_overdue=60, leader=True, held=True
+    )
     metrics.bind(source)
     metrics.render()
     assert source.asked == 0
@@ -63,6 +68,7 @@ def test_figures_are_asked_for_at_the_scrape_only(metrics: Metrics) -> None:
     assert value(metrics, "tolstoy_queue_oldest_overdue_seconds") == 4.5
     assert value(metrics, "tolstoy_token_refresh_oldest_overdue_seconds") == 60
     assert value(metrics, "tolstoy_leader") == 1
+    assert value(metrics, "tolstoy_withdrawals_held") == 1
     assert value(metrics, "tolstoy_cache_total", result="hit") == 10
     assert value(metrics, "tolstoy_cache_total", result="miss") == 5
     assert value(metrics, "tolstoy_cache_total", result="stale") == 1
