@@ -167,8 +167,8 @@ class FakeStore:
             if since is not None and secret.changed_at < since:
                 return
             if name.startswith(prefix):
-                current = secret.labels.get(CURRENT)
-                yield SecretListing(name, secret.arn, current, secret.changed_at, secret.pending_deletion)
+                current, previous = secret.labels.get(CURRENT), secret.labels.get(PREVIOUS)
+                yield SecretListing(name, secret.arn, current, previous, secret.changed_at, secret.pending_deletion)
 
     async def create(self, name: str, value: SecretValue, *, version_id: str) -> str:
         await self._arrive("create", name)

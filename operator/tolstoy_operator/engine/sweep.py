@@ -112,7 +112,7 @@ class Sweep:
     def _note(self, listing: SecretListing) -> None:
         if listing.pending_deletion or listing.current_version_id is None:
             self._news(listing.name)
-        elif self._secrets.note_version(listing.name, listing.current_version_id):
+        elif self._secrets.note_version(listing.name, listing.current_version_id, previous=listing.previous_version_id):
             self._changed(self._inventory.users_of(listing.name))
         elif self._told.get(listing.name) != listing.current_version_id:
             # Whoever read the new version first has told nobody else. Once is enough: a listing repeats it for minutes,

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tolstoy_operator.domain.publication import is_news
 from tolstoy_operator.stores.base import SecretVersion
 
-OWN_WRITE_LAG: Final = 60.0
-"""Seconds in which a read may still show what we ourselves have replaced: Secrets Manager is eventually consistent."""
-
+_ANCESTORS: Final = 6
+"""How many versions are remembered as replaced: more than come in the hour for which a read may still show them."""
 _OVERHEAD: Final = 1024  # objects around a value, roughly
 
 
@@ -40,9 +40,11 @@ class CacheEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class _OwnWrite:
-    superseded: frozenset[str]
-    until: float
+class _Succession:
+    """`since`: seconds of the monotonic clock at which the known version followed those `before` it, latest first."""
+
+    since: float
+    before: tuple[str, ...]
 
 
 class VersionCache:
@@ -55,7 +57,7 @@ class VersionCache:
         self._wall = wall
         self._entries: OrderedDict[str, CacheEntry] = OrderedDict()
         self._known: dict[str, str] = {}
-        self._own: dict[str, _OwnWrite] = {}
+        self._successions: dict[str, _Succession] = {}
         self.bytes = 0
         self.evictions = 0
 
@@ -86,19 +88,18 @@ class VersionCache:
     def entry_of(self, version: SecretVersion, *, asked_at: float) -> CacheEntry:
         """An entry for what the store answered to a question asked at `asked_at`, not kept yet.
 
-        What we have replaced ourselves a moment ago is not news: our own entry counts as confirmed instead.
+        What is known to have been replaced a short while ago is not news: the known entry counts as confirmed instead.
         """
         known = self._entries.get(version.name)
         read_at = self._wall() - (self._clock() - asked_at)
-        if known is not None and (
-            known.version.version_id == version.version_id or self._superseded(version.name, version.version_id)
-        ):
+        if known is not None and not self._is_news(version.name, version.version_id):
             return replace(known, confirmed_at=asked_at, read_at=read_at, valid=True)
         return CacheEntry(version, asked_at, read_at)
 
     def keep(self, entry: CacheEntry) -> None:
         """Keep an entry, and let the least recently used ones go when there is no more room."""
         name = entry.version.name
+        self._succeed(name, entry.version.version_id, self._known.get(name))
         self._forget_value(name)
         self._entries[name] = entry
         self._known[name] = entry.version.version_id
@@ -112,22 +113,25 @@ class VersionCache:
 
         `ahead`: seconds until the store has it as well.
         """
-        name, now = version.name, self._clock()
-        self._own = {other: write for other, write in self._own.items() if write.until > now}
-        earlier = self._own[name].superseded if name in self._own else frozenset()
-        before = {parent} if parent is not None else set()
-        self._own[name] = _OwnWrite(earlier | before - {version.version_id}, now + ahead + OWN_WRITE_LAG)
-        self.keep(CacheEntry(version, now, self._wall()))
+        self._succeed(version.name, version.version_id, parent, ahead)
+        self.keep(CacheEntry(version, self._clock(), self._wall()))
 
-    def note(self, name: str, version_id: str | None) -> bool:
-        """Take in that a version is current now (None: no version is). Returns whether that is news."""
+    def note(self, name: str, version_id: str | None, previous: str | None = None) -> bool:
+        """Take in that a version is current now (None: no version is). Returns whether that is news.
+
+        `previous`: the version before it, by the same look.
+        """
         if version_id is not None and self._known.get(name) == version_id:
             entry = self._entries.get(name)
             if entry is not None:
                 self._entries[name] = replace(entry, confirmed_at=self._clock(), read_at=self._wall())
             return False
-        if version_id is not None and self._superseded(name, version_id):
+        if version_id is not None and not self._is_news(name, version_id, previous):
             return False
+        succession = self._successions.get(name)
+        if succession is not None:  # should it have been moved back, the next read of it is believed
+            before = tuple(one for one in succession.before if one != version_id)
+            self._successions[name] = replace(succession, before=before)
         self.invalidate(name)
         return True
 
@@ -141,11 +145,27 @@ class VersionCache:
         """Forget everything about a secret."""
         self._forget_value(name)
         self._known.pop(name, None)
-        self._own.pop(name, None)
+        self._successions.pop(name, None)
 
-    def _superseded(self, name: str, version_id: str) -> bool:
-        write = self._own.get(name)
-        return write is not None and version_id in write.superseded and self._clock() < write.until
+    def _is_news(self, name: str, version_id: str, previous: str | None = None) -> bool:
+        succession = self._successions.get(name) or _Succession(float("-inf"), ())
+        return is_news(
+            version_id,
+            published=self._known.get(name),
+            ancestors=succession.before,
+            previous=previous,
+            published_for=self._clock() - succession.since,
+        )
+
+    def _succeed(self, name: str, version_id: str, parent: str | None, ahead: float = 0.0) -> None:
+        """Remember that a version has replaced another one."""
+        if parent is None or parent == version_id:
+            return
+        earlier = self._successions.get(name)
+        before = dict.fromkeys((parent, *(earlier.before if earlier else ())))
+        before.pop(version_id, None)
+        self._successions[name] = _Succession(self._clock() + ahead, tuple(before)[:_ANCESTORS])
+        self._known[name] = version_id
 
     def _forget_value(self, name: str) -> None:
         entry = self._entries.pop(name, None)

@@ -185,14 +185,15 @@ class SecretsService:
             self._reads.supersede(one)
             self._cache.drop(one)
 
-    def note_version(self, name: str, version_id: str | None) -> bool:
+    def note_version(self, name: str, version_id: str | None, *, previous: str | None = None) -> bool:
         """Take in what somebody else saw as the current version (None: no version is current).
 
         The version that is known counts as confirmed, without a read. Any other one is news, also for a secret of which
-        nothing is known: True is returned, and the next read asks the store. Versions that we have replaced ourselves
-        within a minute are not news.
+        nothing is known: True is returned, and the next read asks the store. A version that is known to have been
+        replaced is no news for an hour, unless `previous`, the version before it by the same look, shows that it was
+        moved back.
         """
-        news = self._cache.note(name, version_id)
+        news = self._cache.note(name, version_id, previous)
         if news:
             self._reads.supersede(name)
         return news

@@ -53,11 +53,15 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True)
 class SecretListing:
-    """One row of a listing. `current_version_id` is None when no version is current. `changed_at`: epoch seconds."""
+    """One row of a listing. `changed_at`: epoch seconds.
+
+    `current_version_id`, `previous_version_id`: None when no version has that label.
+    """
 
     name: str
     arn: str
     current_version_id: str | None
+    previous_version_id: str | None
     changed_at: float
     pending_deletion: bool
 

@@ -37,6 +37,7 @@ from tolstoy_operator.domain.errors import (
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.stores.base import (
     CURRENT,
+    PREVIOUS,
     SecretDescription,
     SecretListing,
     SecretVersion,
@@ -398,10 +399,15 @@ def _listing(row: Mapping[str, Any]) -> SecretListing:
     return SecretListing(
         name=row["Name"],
         arn=row["ARN"],
-        current_version_id=next((version_id for version_id, labels in stages.items() if CURRENT in labels), None),
+        current_version_id=_version_at(stages, CURRENT),
+        previous_version_id=_version_at(stages, PREVIOUS),
         changed_at=float(row.get("LastChangedDate") or row["CreatedDate"]),
         pending_deletion=row.get("DeletedDate") is not None,
     )
+
+
+def _version_at(stages: Mapping[str, Sequence[str]], label: str) -> str | None:
+    return next((version_id for version_id, labels in stages.items() if label in labels), None)
 
 
 def _name_of(secret_id: str) -> str:

@@ -117,13 +117,14 @@ class SqliteStore:
     async def list_changed(self, *, prefix: str, since: float | None) -> AsyncIterator[SecretListing]:
         """Latest change first, all from one moment."""
         query = """
-            SELECT secrets.name, version_id, changed_at FROM secrets
-            LEFT JOIN labels ON labels.name = secrets.name AND label = ?
+            SELECT secrets.name, current.version_id, previous.version_id, changed_at FROM secrets
+            LEFT JOIN labels AS current ON current.name = secrets.name AND current.label = ?
+            LEFT JOIN labels AS previous ON previous.name = secrets.name AND previous.label = ?
             WHERE substr(secrets.name, 1, ?) = ? AND changed_at >= ?
             ORDER BY changed_at DESC, secrets.name"""
-        values = (CURRENT, len(prefix), prefix, float("-inf") if since is None else since)
-        for name, version_id, changed in await self._do(prefix, lambda db: db.execute(query, values).fetchall()):
-            yield SecretListing(name, _arn(name), version_id, changed, pending_deletion=False)
+        values = (CURRENT, PREVIOUS, len(prefix), prefix, float("-inf") if since is None else since)
+        for name, current, previous, changed in await self._do(prefix, lambda db: db.execute(query, values).fetchall()):
+            yield SecretListing(name, _arn(name), current, previous, changed, pending_deletion=False)
 
     async def create(self, name: str, value: SecretValue, *, version_id: str) -> str:
         """Create the secret with its first version."""
