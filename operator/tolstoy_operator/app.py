@@ -86,7 +86,7 @@ class Operator:
     async def _lead(self) -> None:
         parts = self._parts
         await parts.elector.wait_leader()
-        beside = [asyncio.create_task(part.run()) for part in (parts.sweep, parts.janitor)]
+        beside = [asyncio.create_task(part.run()) for part in (parts.sweep, parts.janitor, parts.journal)]
         try:
             await asyncio.gather(parts.dispatcher.lead(), parts.grants.run(), parts.departures.run())
         finally:

@@ -27,6 +27,7 @@ from tolstoy_operator.engine.health import Health
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
+from tolstoy_operator.engine.journal import JournalRounds
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.readahead import ReadAhead
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
@@ -50,6 +51,7 @@ from tolstoy_operator.oauth.transport import Transport
 from tolstoy_operator.observability.http import HttpServer
 from tolstoy_operator.observability.metrics import Metrics
 from tolstoy_operator.services.endpoints import Endpoints, Reach
+from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
 from tolstoy_operator.services.refresh.parts import Parts as RefreshParts
 from tolstoy_operator.services.refresh.refresher import Refresher
 from tolstoy_operator.services.refresh.revocation import Revoker
@@ -80,6 +82,7 @@ class Parts:
     janitor: Janitor
     grants: Grants
     departures: Departures
+    journal: JournalRounds
     elector: Elector
     health: Health
     http: HttpServer
@@ -110,6 +113,7 @@ async def assemble(settings: Settings, *, on_lease_lost: Callable[[], None]) -> 
         _Base(settings=settings, client=client, store=store, secrets=secrets, elector=elector, metrics=metrics),
         tokens=tokens,
         revocations=revocations,
+        keeper=JournalKeeper(protocol),
         learn_cluster=functools.partial(_learn_cluster, client, protocol),
     )
 
@@ -126,7 +130,14 @@ class _Base:
     metrics: Metrics
 
 
-def _join(base: _Base, *, tokens: TokenService, revocations: RevocationService, learn_cluster: LearnCluster) -> Parts:
+def _join(
+    base: _Base,
+    *,
+    tokens: TokenService,
+    revocations: RevocationService,
+    keeper: JournalKeeper,
+    learn_cluster: LearnCluster,
+) -> Parts:
     settings, client = base.settings, base.client
     fingerprint = fingerprint_with(os.urandom(32))
     inventory, queue, upstream = Inventory(fingerprint), WorkQueue(time.monotonic), UpstreamHealth(time.time)
@@ -167,6 +178,7 @@ def _join(base: _Base, *, tokens: TokenService, revocations: RevocationService, 
         janitor=janitor,
         grants=grants,
         departures=departures,
+        journal=JournalRounds(inventory, keeper, tokens, time_scale=settings.refresh_time_scale),
         elector=base.elector,
         health=health,
         http=_http(base, health),

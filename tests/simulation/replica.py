@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -16,6 +17,7 @@ from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocume
 from tolstoy_operator.domain.publication import is_news
 from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules
 from tolstoy_operator.services.refresh.endings import Current, Ending, Failed, Journalled, MirrorOnly, Problem, Waiting
+from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
 from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.services.refresh.revocation import Buried, Order, RevocationEnding, Revoker, Superseded
@@ -90,7 +92,7 @@ class Replica:
             sole_writer=habits.sole_writer,
             step=self._step,
         )
-        self._refresher, self._revoker = refresher(parts), Revoker(parts)
+        self._refresher, self._revoker, self._keeper = refresher(parts), Revoker(parts), JournalKeeper(parts)
 
     async def main(self) -> None:
         await self._process.sleep(20.0 * self._random.random())
@@ -105,7 +107,12 @@ class Replica:
             failures = failures + 1 if isinstance(ending, Failed) else 0
             if isinstance(ending, Current | Journalled):
                 await self._publish(ending.version, ending.previous if isinstance(ending, Current) else None)
+            await self._tidy()
             await self._process.sleep(self._pause(ending, failures))
+
+    async def _tidy(self) -> None:
+        with suppress(StoreError):
+            await self._keeper.tidy()
 
     def _target(self) -> Target:
         return Target(name=NAME, traits=self._habits.traits, endpoint=self._endpoint, due=self._due)

@@ -24,6 +24,9 @@ from tolstoy_operator.services.refresh.revocation import Buried, RevocationEndin
 
 QUIET_S = 2400.0
 """At the end nothing goes wrong for this long: longer than any wait of the protocol."""
+PRUNED_AFTER_S = 7200.0
+"""Versions without a label may vanish when they are older. Secrets Manager waits for a day; the pauses of the protocol
+do not shrink with the lifetimes here, and must be over by then."""
 
 
 @dataclass(slots=True)
@@ -278,7 +281,7 @@ class World:
         for _ in range(draw.choice([0, 0, 1, 1, 2, 3])):
             self._near_expiry(draw.choice(actions))
         if draw.random() < 0.1:
-            self._near_expiry(lambda: self.store.prune(2.5 * self.lifetime))
+            self._near_expiry(lambda: self.store.prune(max(2.5 * self.lifetime, PRUNED_AFTER_S)))
         if draw.random() < 0.05:
             self._near_expiry(people.break_client)
         if draw.random() < 0.1:

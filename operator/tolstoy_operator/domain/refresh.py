@@ -48,6 +48,8 @@ class RefreshRules:
     """Between two refreshes of ours, whatever lifetime the provider states."""
     settled_s: float = 60.0
     """What only a read says about a version that was moved back by hand is believed after this long."""
+    journal_kept_s: float = 2 * 3600.0
+    """What is written down about an attempt stays for this long: longer than a read of the store can be stale."""
 
     def scaled(self, factor: float) -> RefreshRules:
         """The same rules with all times multiplied by `factor`."""
@@ -65,6 +67,7 @@ class RefreshRules:
             upstream_every_s=self.upstream_every_s * factor,
             least_interval_s=self.least_interval_s * factor,
             settled_s=self.settled_s * factor,
+            journal_kept_s=self.journal_kept_s * factor,
         )
 
 

@@ -1,8 +1,8 @@
 """Keeping the journal small without losing what only the journal has.
 
-A claim must outlive every view of the store that could lead to the same attempt again, so nothing is removed for two
-days. A result is removed only when the store has had a newer version since: then it was made current, or something that
-came later was.
+A record must outlive every view of the store that could lead to the same attempt again, so nothing is removed for a
+while. A record is removed only when the store has had a newer version since: then it was made current, or something
+that came later was. The clocks of the store and of this cluster may differ, so newer means newer by a margin.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
 
 from tolstoy_operator.domain.errors import SecretNotFound, StoreError
 from tolstoy_operator.domain.refreshrecords import JournalEntry
 from tolstoy_operator.services.refresh.parts import Parts
 
-KEPT_S: Final = 2 * 86_400.0
-"""Seconds for which nothing is removed."""
 _log = logging.getLogger(__name__)
 
 
@@ -28,10 +25,7 @@ class JournalKeeper:
         self._parts = parts
 
     async def secrets(self) -> frozenset[str]:
-        """The secrets that the journal knows: a pass over each writes upstream what waits. Raises `StoreError`.
-
-        Worth asking at the start of a process, when nobody remembers what the last one left.
-        """
+        """The secrets that the journal knows: a pass over each writes upstream what waits. Raises `StoreError`."""
         return frozenset(entry.secret for entry in await self._parts.journal.list())
 
     async def tidy(self) -> int:
@@ -39,7 +33,7 @@ class JournalKeeper:
         now, removed = self._parts.clocks.read().wall, 0
         by_secret: dict[str, list[JournalEntry]] = defaultdict(list)
         for entry in await self._parts.journal.list():
-            if now - entry.created_at > KEPT_S:
+            if now - entry.created_at > self._parts.rules.journal_kept_s:
                 by_secret[entry.secret].append(entry)
         for secret, entries in by_secret.items():
             try:
@@ -53,9 +47,7 @@ class JournalKeeper:
             since = (await self._parts.store.get(secret)).created_at
         except SecretNotFound:
             since = float("inf")
-        done = [entry for entry in entries if entry.created_at < since]
+        done = [entry for entry in entries if entry.created_at < since - self._parts.rules.far_ttl_s]
         for entry in done:
             await self._parts.journal.delete(entry.key)
-        if len(done) < len(entries):
-            _log.warning("%s: %d old objects of the journal are not upstream yet", secret, len(entries) - len(done))
         return len(done)
