@@ -60,7 +60,11 @@ class World:
             grace=draw.choice([60.0, 3600.0]),
             old_dies=self.behaviour is not Behaviour.FIXED and draw.random() < 0.3,
         )
-        self.rules = RefreshRules(shortest_shared_s=1260.0 if self.thrifty else 0.0, version_limit=10_000)
+        self.rules = RefreshRules(
+            shortest_shared_s=1260.0 if self.thrifty else 0.0,
+            version_limit=10_000,
+            mark_s=QUIET_S / 4,
+        )
         self.store = SimulatedStore(self.loop)
         self.network = Network(self.loop, draw, Weather())
         self.line = Line()

@@ -48,6 +48,8 @@ class RefreshRules:
     """Between two refreshes of ours, whatever lifetime the provider states."""
     settled_s: float = 60.0
     """What only a read says about a version that was moved back by hand is believed after this long."""
+    mark_s: float = 3600.0
+    """A mark of revocation that stands for longer was left by a process that does not go on."""
     journal_kept_s: float = 2 * 3600.0
     """What is written down about an attempt stays for this long: longer than a read of the store can be stale."""
 
@@ -67,6 +69,7 @@ class RefreshRules:
             upstream_every_s=self.upstream_every_s * factor,
             least_interval_s=self.least_interval_s * factor,
             settled_s=self.settled_s * factor,
+            mark_s=self.mark_s * factor,
             journal_kept_s=self.journal_kept_s * factor,
         )
 

@@ -452,3 +452,19 @@ def test_a_mark_of_revocation_that_the_owner_did_not_set_does_not_stop_it(stage:
     assert isinstance(others, Failed)
     assert others.problem is Problem.REVOKING
     assert REVOKING_LABEL not in stage.store.labels
+
+
+def test_a_mark_of_revocation_that_nobody_acts_on_is_taken_off_after_a_while(stage: Stage) -> None:
+    stage.store.labels[REVOKING_LABEL] = stage.store.labels[CURRENT]
+    replica = stage.replica()
+    stage.until_due()
+
+    first = replica.run()
+    stage.wait(stage.rules.mark_s + 1.0)
+    later = replica.run()
+
+    assert isinstance(first, Failed)
+    assert first.problem is Problem.REVOKING
+    assert isinstance(later, Current)
+    assert later.refreshed
+    assert REVOKING_LABEL not in stage.store.labels

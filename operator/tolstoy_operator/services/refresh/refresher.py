@@ -113,7 +113,7 @@ class Refresher:
             return Failed(Problem.REVOKED, "the grant was revoked")
         attempts = await self._parts.ledger(view.scheme).attempts(view, view.of)
         if view.carries(REVOKING_LABEL):
-            if not self._is_left_over(view, attempts):
+            if not self._is_left_over(view, attempts, memory):
                 return Failed(Problem.REVOKING, "the grant is being revoked")
             await self._take_mark_off(view)
             raise StartOver
@@ -137,11 +137,16 @@ class Refresher:
         obstacle = await self._obstacle(target, view, attempts, memory)
         return obstacle or await self._spend(target, view, attempts, memory)
 
-    def _is_left_over(self, view: View, attempts: Sequence[Attempt]) -> bool:
-        """Whether a revocation was marked by a cluster that may not go on with it, since the secret is ours now."""
+    def _is_left_over(self, view: View, attempts: Sequence[Attempt], memory: Memory) -> bool:
+        """Whether nobody goes on with the revocation that was marked.
+
+        Only the owner of a secret may, and every other one gives up long before the mark is taken for left over. Should
+        somebody go on all the same, it sets its mark again, and ends what was refreshed meanwhile as well.
+        """
         claim = attempts[-1].claim if attempts else None
         ours = claim is not None and claim.revokes and claim.cluster == self._parts.cluster
-        return self._parts.owns(view) and not ours
+        age = memory.sightings.age(f"mark on {view.version}", self._parts.clocks.read())
+        return (self._parts.owns(view) and not ours) or age > self._parts.rules.mark_s
 
     async def _take_mark_off(self, view: View) -> None:
         await self._parts.step("unmark")
