@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv parts demo test unit lint format simulate bench requirements chaos clean
+.PHONY: help venv parts demo test e2e unit lint format simulate bench requirements chaos cluster cluster-down clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,10 +46,14 @@ demo: venv parts ## The product among real parts, told as a story; stays up on a
 unit: venv ## Unit tests only: seconds
 	$(BIN)/pytest -q -n 2 tests/unit
 
-test: venv parts lint ## Everything: lint, unit, component and integration tests, coverage of the rules
+test: venv parts lint ## Everything: lint, unit, component and integration tests, coverage of the rules, a real node
 	$(BIN)/pytest -n 2 --cov --cov-report= tests/unit tests/component tests/simulation
 	$(BIN)/coverage report --include='*/domain/*,*/services/*' --fail-under=95 --skip-covered
 	$(BIN)/pytest -n 2 --dist loadfile tests/integration
+	@$(MAKE) --no-print-directory e2e
+
+e2e: venv parts ## On a real node: one of its own, where root can run it; else it is skipped and says why
+	$(BIN)/pytest -rs tests/e2e
 
 simulate: venv ## 100,000 random schedules of the refresh protocol, each held to its promises (about an hour)
 	@$(BIN)/python -m tests.simulation --schedules 100000
@@ -59,6 +63,12 @@ bench: venv parts ## The figures of docs/performance.md (about half an hour)
 
 chaos: venv parts ## Two clusters, six operators, everything going wrong: the table of docs/reliability.md (20 minutes)
 	@$(BIN)/python -m tests.chaos
+
+cluster: venv ## A real cluster of one node on this machine (root); `make cluster-down` ends it
+	@$(BIN)/python -m dev.node up
+
+cluster-down: venv ## End it and leave nothing
+	@$(BIN)/python -m dev.node down
 
 clean: ## Remove what was built in the tree
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

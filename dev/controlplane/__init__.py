@@ -9,7 +9,7 @@ garbage collection and ServiceAccount tokens.
 
 from __future__ import annotations
 
-from dev.controlplane.binaries import Binaries, BuildError, find_or_build, helm, kubeconform
+from dev.controlplane.binaries import Binaries, BuildError, NodeBinaries, find_or_build, helm, kubeconform, node
 from dev.controlplane.cluster import ControlPlane, ControlPlaneError
 
 __all__ = [
@@ -17,7 +17,9 @@ __all__ = [
     "BuildError",
     "ControlPlane",
     "ControlPlaneError",
+    "NodeBinaries",
     "find_or_build",
     "helm",
     "kubeconform",
+    "node",
 ]

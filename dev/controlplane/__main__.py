@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from dev.controlplane import BuildError, ControlPlane, ControlPlaneError, find_or_build, helm
+from dev.controlplane import BuildError, ControlPlane, ControlPlaneError, find_or_build, helm, node
 from dev.controlplane.gobuild import to_stderr
 
 
@@ -17,13 +17,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build the programs into the cache and print where they are")
     build.add_argument("--helm", action="store_true", help="build Helm and kubeconform too")
+    build.add_argument("--node", action="store_true", help="build what a node needs too")
     up = commands.add_parser("up", help="run a control plane until Ctrl-C")
     up.add_argument("--audit", action="store_true", help="log every request")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if arguments.command == "build":
-            _build(with_helm=arguments.helm)
+            _build(with_helm=arguments.helm, with_node=arguments.node)
         else:
             _up(audit=arguments.audit)
     except (BuildError, ControlPlaneError) as error:
@@ -32,10 +33,12 @@ def main() -> None:
         sys.exit(130)
 
 
-def _build(*, with_helm: bool) -> None:
+def _build(*, with_helm: bool, with_node: bool) -> None:
     print(find_or_build(to_stderr).kubectl.parent)
     if with_helm:
         print(helm(to_stderr).parent)
+    if with_node:
+        print(node(to_stderr).kubelet.parent)
 
 
 def _up(*, audit: bool) -> None:

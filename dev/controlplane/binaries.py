@@ -1,8 +1,9 @@
 """The programs of a Kubernetes control plane, and the tools that check and install a chart.
 
 The control plane comes, in this order, from `KUBEBUILDER_ASSETS` when that directory holds all four programs, from
-the cache, or from a build. Helm has a Go module of its own because its dependencies are newer than those that the
-API server was released with; it is built when first asked for.
+the cache, or from a build. What a node needs on top is of the same module and release, but a build of its own, so that
+who wants no node waits for none. Helm has a Go module of its own because its dependencies are newer than those that the
+API server was released with. Both are built when first asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ CONTROL_PLANE = GoTools(
     },
     ldflags=_kubernetes_flags(required_version(_HERE, "k8s.io/kubernetes")),
     usual_minutes=5,
+)
+
+NODE = GoTools(
+    name="node",
+    module=_HERE,
+    packages={name: f"{_COMMANDS}/{name}" for name in ("kube-scheduler", "kubelet", "kube-proxy")},
+    ldflags=CONTROL_PLANE.ldflags,
+    usual_minutes=2,
 )
 
 _HELM = _HERE.parent / "helm"
@@ -85,6 +94,21 @@ def find_or_build(progress: Progress = print) -> Binaries:
     return Binaries.inside(built(CONTROL_PLANE, progress))
 
 
+@dataclass(frozen=True)
+class NodeBinaries:
+    """Paths of the three programs that make a control plane a cluster with a node."""
+
+    kube_scheduler: Path
+    kubelet: Path
+    kube_proxy: Path
+
+
+def node(progress: Progress = print) -> NodeBinaries:
+    """The programs of a node, built on first use. Raises `BuildError`."""
+    directory = built(NODE, progress)
+    return NodeBinaries(*(directory / name for name in NODE.packages))
+
+
 def helm(progress: Progress = print) -> Path:
     """The Helm executable, built on first use. Raises `BuildError`."""
     return built(CHART_TOOLS, progress) / "helm"
@@ -95,4 +119,4 @@ def kubeconform(progress: Progress = print) -> Path:
     return built(CHART_TOOLS, progress) / "kubeconform"
 
 
-__all__ = ["Binaries", "BuildError", "find_or_build", "helm", "kubeconform"]
+__all__ = ["Binaries", "BuildError", "NodeBinaries", "find_or_build", "helm", "kubeconform", "node"]

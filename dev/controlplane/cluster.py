@@ -37,14 +37,6 @@ STOP_GRACE = 10.0
 
 _PORT_ATTEMPTS = 5
 _PORTS = range(20000, 32000)  # below what Linux hands out to clients, so no client sits on it during a restart
-_CONTROLLERS = (
-    "clusterrole-aggregation-controller",
-    "garbage-collector-controller",
-    "namespace-controller",
-    "serviceaccount-controller",
-    "serviceaccount-token-controller",
-    "validatingadmissionpolicy-status-controller",
-)
 _MANAGER = "system:kube-controller-manager"
 _ETCD = "unix://etcd:0"  # a socket called "etcd:0" in the working directory: no port, and nobody else gets in
 
@@ -64,6 +56,20 @@ class ControlPlane:
     - `binaries`: the programs in use
     """
 
+    host = "127.0.0.1"
+    """Where clients reach the API server, and a name of its certificate."""
+
+    _prefix = "tolstoy-controlplane-"
+    _authorizers: Sequence[str] = ("RBAC",)
+    _controllers: Sequence[str] = (
+        "clusterrole-aggregation-controller",
+        "garbage-collector-controller",
+        "namespace-controller",
+        "serviceaccount-controller",
+        "serviceaccount-token-controller",
+        "validatingadmissionpolicy-status-controller",
+    )
+
     def __init__(
         self,
         *,
@@ -79,7 +85,7 @@ class ControlPlane:
         """
         self.crds = tuple(crds)
         self.binaries = binaries or find_or_build(progress)
-        self.dir = Path(tempfile.mkdtemp(prefix="tolstoy-controlplane-"))
+        self.dir = Path(tempfile.mkdtemp(prefix=self._prefix))
         self.kubeconfig = self.dir / "admin.kubeconfig"
         self.ca_file = self.dir / "certs" / "apiserver.crt"  # the API server makes its own CA and puts it there
         self.token = secrets.token_urlsafe(24)
@@ -91,7 +97,7 @@ class ControlPlane:
     @property
     def url(self) -> str:
         """Where the API server listens; it does not change while the plane lives."""
-        return f"https://127.0.0.1:{self._port}"
+        return f"https://{self.host}:{self._port}"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -108,13 +114,7 @@ class ControlPlane:
         atexit.register(self.stop)
         try:
             self._write_files()
-            self._launch("etcd", self._etcd_command())
-            self._await("etcd", (self.dir / _ETCD.removeprefix("unix://")).exists)
-            self._start_apiserver_on_a_free_port()
-            self._write_kubeconfigs()
-            self._apply_crds()
-            self._launch("kube-controller-manager", self._manager_command())
-            self._await("kube-controller-manager", self._has_default_service_account)
+            self._start_parts()
         except BaseException:
             self.stop()
             raise
@@ -214,24 +214,39 @@ class ControlPlane:
 
     # --- starting
 
+    def _start_parts(self) -> None:
+        self._launch("etcd", self._etcd_command())
+        self._await("etcd", (self.dir / _ETCD.removeprefix("unix://")).exists)
+        self._start_apiserver_on_a_free_port()
+        self._write_kubeconfigs()
+        self._apply_crds()
+        self._launch("kube-controller-manager", self._manager_command())
+        self._await("kube-controller-manager", self._has_default_service_account)
+
     def _log(self, name: str) -> Path:
         return self.dir / "logs" / f"{name}.log"
 
     def _write_files(self) -> None:
         (self.dir / "logs").mkdir()
         files.write_service_account_keys(self.dir / "sa.key", self.dir / "sa.pub")
-        files.write_tokens(
-            self.dir / "tokens.csv",
-            {"admin": (self.token, "system:masters"), _MANAGER: (self._manager_token, "")},
-        )
+        files.write_tokens(self.dir / "tokens.csv", self._users())
         files.write_json(self.dir / "audit-policy.json", POLICY)
 
+    def _users(self) -> dict[str, tuple[str, str]]:
+        """Who there is: token and group of each."""
+        return {"admin": (self.token, "system:masters"), _MANAGER: (self._manager_token, "")}
+
+    @property
+    def _inner_url(self) -> str:
+        """Where the plane's own parts reach the API server."""
+        return self.url
+
     def _write_kubeconfigs(self) -> None:
-        for path, token in (
-            (self.kubeconfig, self.token),
-            (self.dir / "manager.kubeconfig", self._manager_token),
+        for path, url, token in (
+            (self.kubeconfig, self.url, self.token),
+            (self.dir / "manager.kubeconfig", self._inner_url, self._manager_token),
         ):
-            files.write_kubeconfig(path, url=self.url, ca_file=self.ca_file, token=token)
+            files.write_kubeconfig(path, url=url, ca_file=self.ca_file, token=token)
 
     def _apply_crds(self) -> None:
         for path in self.crds:
@@ -280,7 +295,7 @@ class ControlPlane:
         """Whether our own API server (its CA proves that it is ours) answers this with success."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-            connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=context)
+            connection = http.client.HTTPSConnection(self.host, self._port, timeout=5, context=context)
             with contextlib.closing(connection):
                 connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
                 return connection.getresponse().status == http.HTTPStatus.OK
@@ -313,7 +328,7 @@ class ControlPlane:
             "--advertise-address=127.0.0.1",
             f"--secure-port={self._port}",
             f"--cert-dir={self.ca_file.parent}",
-            "--authorization-mode=RBAC",
+            f"--authorization-mode={','.join(self._authorizers)}",
             "--token-auth-file=tokens.csv",
             "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key",
@@ -327,7 +342,7 @@ class ControlPlane:
         return [
             self.binaries.kube_controller_manager,
             "--kubeconfig=manager.kubeconfig",
-            f"--controllers={','.join(_CONTROLLERS)}",
+            f"--controllers={','.join(self._controllers)}",
             "--use-service-account-credentials",
             "--service-account-private-key-file=sa.key",
             f"--root-ca-file={self.ca_file}",

@@ -58,8 +58,8 @@ class GoTools:
     def key(self) -> str:
         """A short hash over all that decides what the executables contain."""
         digest = hashlib.sha256()
-        for part in ("go.mod", "go.sum"):
-            digest.update((self.module / part).read_bytes())
+        for part in (self.module / "go.mod", self.module / "go.sum", *sorted(self.module.glob("*.go"))):
+            digest.update(part.read_bytes())
         digest.update(
             "\0".join([*self.command, *_FLAGS.values(), *self.packages, sys.platform, platform.machine()]).encode()
         )
