@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)
 .PHONY: help venv parts demo test e2e unit lint format simulate bench requirements chaos cluster cluster-down clean
 
 help: ## What can be made
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.ready ## The Python environment, pinned by hash
 

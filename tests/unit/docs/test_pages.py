@@ -61,8 +61,8 @@ def test_annotations_and_labels_exist(page: Path) -> None:
 
 @each_page
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z]+)", text(page))) | set(re.findall(r"^\$ make ([a-z]+)", text(page), re.M)) <= (
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z0-9-]+)", text(page))) | set(re.findall(r"^\$ make ([a-z0-9-]+)", text(page), re.M)) <= (
         targets
     )
 
