@@ -118,7 +118,10 @@ _SPEC_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "secretName": lambda text: _full(rf"{SECRETS_MANAGER}+(/{SECRETS_MANAGER}+)*", text, 512),
     "type": TYPES.__contains__,
 }
-_OAUTH_FIELDS: Mapping[str, Callable[[Any], bool]] = {"revocationPolicy": ["Orphan", "Revoke"].__contains__}
+_OAUTH_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "revocationPolicy": ["Orphan", "Revoke"].__contains__,
+    "leadTime": lambda text: _full(r"[1-9][0-9]{0,3}[smh]", text, 5),
+}
 _TARGET_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "name": lambda text: _full(DNS_NAME, text, 253),
     "type": _secret_type,
@@ -209,7 +212,11 @@ def specs() -> st.SearchStrategy[Spec]:
             "type": _mostly(st.sampled_from(TYPES), st.just("auto"), 12),
             "suspend": st.booleans(),
             "oauth": st.fixed_dictionaries(
-                {}, optional={"revocationPolicy": st.sampled_from(["Orphan", "Revoke", "No"])}
+                {},
+                optional={
+                    "revocationPolicy": st.sampled_from(["Orphan", "Revoke", "No"]),
+                    "leadTime": st.sampled_from(["5m", "90s", "9999h", "0s", "5", "5m0s", "10000s"]),
+                },
             ),
             "target": st.fixed_dictionaries({}, optional=_TARGET),
         },

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     CLIENT_MISCONFIGURED = "ClientMisconfigured"
     TOKEN_ENDPOINT_NOT_ALLOWED = "TokenEndpointNotAllowed"  # noqa: S105
     VERSION_BUDGET_EXCEEDED = "VersionBudgetExceeded"
+    CONSENT_EXPIRING = "ConsentExpiring"
     REVOKED = "Revoked"
     REVOCATION_NOT_GRANTED = "RevocationNotGranted"
     REVOCATION_UNSUPPORTED = "RevocationUnsupported"
@@ -59,8 +60,10 @@ GRANT_REASONS = frozenset(
 """About the token itself: the mirror is as it should be."""
 
 
-SOUND_REASONS = frozenset({Reason.SYNCED, Reason.REVOCATION_NOT_GRANTED, Reason.REVOCATION_UNSUPPORTED})
-"""The Secret and its token are as they should be. The last two are about what a deletion will not do."""
+SOUND_REASONS = frozenset(
+    {Reason.SYNCED, Reason.CONSENT_EXPIRING, Reason.REVOCATION_NOT_GRANTED, Reason.REVOCATION_UNSUPPORTED}
+)
+"""The Secret and its token are as they should be. All but the first are about what comes one day."""
 
 
 class Progress(StrEnum):
@@ -170,6 +173,9 @@ MEANINGS: dict[Reason, Meaning] = {
         Progress.STALLED,
         "the platform team must use exclusive mode for tokens this short-lived, or find out who else writes the secret",
         "it is tried again every hour",
+    ),
+    Reason.CONSENT_EXPIRING: Meaning(
+        Progress.DONE, "the organisation must give its consent again before then", _ON_CONSENT
     ),
     Reason.REVOKED: Meaning(Progress.STALLED, "the organisation must give its consent again", _ON_CONSENT),
     Reason.REVOCATION_NOT_GRANTED: Meaning(

@@ -18,6 +18,10 @@ OrgId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+=.@-]{1,128}$")]
 UpstreamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$", max_length=512)]
 
 
+LeadTime = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}[smh]$")]
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
 class CredentialType(StrEnum):
     """What the upstream document is. `Auto` finds out by its members."""
 
@@ -82,7 +86,13 @@ class Target(_Model):
 class OAuth(_Model):
     """What is wanted of the grant behind an OAuth credential."""
 
+    lead_time: LeadTime | None = None
     revocation_policy: RevocationPolicy = RevocationPolicy.ORPHAN
+
+    @property
+    def lead_s(self) -> float | None:
+        """How long before its end an access token is refreshed, seconds; None = the usual."""
+        return None if self.lead_time is None else int(self.lead_time[:-1]) * _UNITS[self.lead_time[-1]]
 
 
 class SecretReference(_Model):
@@ -143,7 +153,11 @@ class Condition(_Model):
 
 
 class GrantState(StrEnum):
-    """Where an OAuth grant stands. `EXPIRING`: within its last minutes, or past them, and not refreshed yet."""
+    """Where an OAuth grant stands.
+
+    `EXPIRING`: the access token is within its last minutes, or past them, and not refreshed yet; or the consent itself
+    ends within days.
+    """
 
     ACTIVE = "Active"
     EXPIRING = "Expiring"

@@ -127,6 +127,10 @@ class Document:
         """The same document with some members set; all others are kept as they are."""
         return Document({**self._members, **changes})
 
+    def without(self, *keys: str) -> Document:
+        """The same document with some members gone."""
+        return Document({key: member for key, member in self._members.items() if key not in keys})
+
     def encode(self) -> SecretValue:
         """The document as the JSON text to store."""
         return SecretValue(_compact(self._members))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tolstoy_operator.api.reasons import MESSAGE_LIMIT, Reason
 from tolstoy_operator.api.v1 import GrantError, GrantState, GrantStatus, Rotation
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.schedule import EXPIRING_LEAD
-from tolstoy_operator.domain.status import Finding, format_time
+from tolstoy_operator.domain.schedule import CONSENT_WARNINGS, DAY, EXPIRING_LEAD, consent_warning
+from tolstoy_operator.domain.status import Finding, format_time, parse_time
 
 _LONGEST_SCOPES = 1024
+_WHOLE_SECOND = timedelta(seconds=1)
+"""Times in a status are cut to whole seconds: a second later, what they announce has happened."""
 _STATES = {
     Reason.REAUTHORIZATION_REQUIRED: GrantState.REAUTHORIZATION_REQUIRED,
     Reason.ROTATION_RESPONSE_LOST: GrantState.REAUTHORIZATION_REQUIRED,
@@ -29,16 +31,21 @@ class Trouble:
 
 
 def grant_status(
-    document: OAuthDocument, *, now: float, due_at: float | None = None, trouble: Trouble | None = None
+    document: OAuthDocument,
+    *,
+    now: float,
+    due_at: float | None = None,
+    trouble: Trouble | None = None,
+    consent_ends: float | None = None,
 ) -> GrantStatus:
-    """The `grant` of a status. `now`, `due_at` (when it is refreshed): epoch seconds."""
+    """The `grant` of a status. `now`, `due_at` (when it is refreshed), `consent_ends`: epoch seconds."""
     books = document.bookkeeping
     return GrantStatus(
-        state=_state(document, now, trouble),
+        state=_state(document, now, trouble, consent_ends),
         expires_at=_time(document.expires_at),
         last_refresh_time=_time(document.last_updated),
         next_refresh_time=_time(due_at) if trouble is None else None,
-        refresh_token_expires_at=_time(document.refresh_expires_at),
+        refresh_token_expires_at=_time(consent_ends),
         rotation=None if books is None else Rotation.ROTATING if books.rotated else Rotation.STATIC,
         scopes=document.scope[:_LONGEST_SCOPES] if document.scope else None,
         last_error=GrantError(code=trouble.reason, message=trouble.cause[:MESSAGE_LIMIT], time=_text(trouble.since))
@@ -59,9 +66,36 @@ def grant_finding(document: OAuthDocument, name: str, *, now: float, trouble: Tr
     return Finding(Reason.SYNCED)
 
 
-def _state(document: OAuthDocument, now: float, trouble: Trouble | None) -> GrantState:
+def consent_finding(name: str, consent_ends: float | None, *, now: float) -> Finding | None:
+    """The warning that a consent ends soon; None while there is time.
+
+    Its cause changes when a warning is due and at no other time.
+    """
+    days = consent_warning(consent_ends, now)
+    if days is None:
+        return None
+    within = "a day" if days == 1 else f"{days} days"
+    return Finding(
+        Reason.CONSENT_EXPIRING, f"the consent behind {name} ends at {_time(consent_ends)}, in less than {within}"
+    )
+
+
+def grant_changes(grant: GrantStatus | None, consent_ends: float | None) -> list[datetime]:
+    """The moments at which time alone changes what is said about a grant. `consent_ends`: epoch seconds."""
+    moments: list[datetime] = []
+    if consent_ends is not None:
+        moments += [datetime.fromtimestamp(consent_ends - days * DAY, UTC) for days in CONSENT_WARNINGS]
+    if grant is not None and grant.expires_at is not None:
+        ends = parse_time(grant.expires_at) + _WHOLE_SECOND
+        moments.append(ends - timedelta(seconds=EXPIRING_LEAD) if grant.state is GrantState.ACTIVE else ends)
+    return moments
+
+
+def _state(document: OAuthDocument, now: float, trouble: Trouble | None, consent_ends: float | None) -> GrantState:
     if trouble is not None:
         return _STATES.get(trouble.reason, GrantState.REFRESH_FAILING)
+    if consent_warning(consent_ends, now) is not None:
+        return GrantState.EXPIRING
     if document.expires_at is None:
         return GrantState.UNKNOWN
     return GrantState.ACTIVE if document.expires_at - now > EXPIRING_LEAD else GrantState.EXPIRING

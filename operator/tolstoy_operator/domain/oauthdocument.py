@@ -208,6 +208,21 @@ def fingerprint(arn: str, token: SecretValue | None) -> str:
     return hashlib.sha256(f"{arn}|{token.reveal()}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def consent_end(arn: str, document: OAuthDocument, hard_limit: float | None) -> float | None:
+    """When the grant ends whatever is done, epoch seconds; None when nobody knows or it does not end.
+
+    `hard_limit`: seconds that the provider lets a consent live. It counts from `lastUpdated` while the document is as
+    the consent application wrote it; a refresh writes down what came of that (see `merge`).
+    """
+    if document.refresh_token is None:
+        return None
+    books, issued = document.bookkeeping, document.last_updated
+    refreshed = books is not None and books.token == fingerprint(arn, document.refresh_token)
+    if document.refresh_expires_at is not None or refreshed or issued is None or hard_limit is None:
+        return document.refresh_expires_at
+    return issued + hard_limit
+
+
 def merge(
     document: OAuthDocument,
     tokens: Tokens,
@@ -216,8 +231,12 @@ def merge(
     arn: str,
     now: float,
     lifetime: float | None = None,
+    hard_limit: float | None = None,
 ) -> OAuthDocument:
     """New tokens put into `document`. `now`: epoch seconds.
+
+    The end of the refresh token is what the reply states. Where the provider has a `hard_limit` (see `consent_end`) and
+    states none, no refresh puts the end off, so the one known so far stays.
 
     A refresh token that was not issued is kept. Without a stated expiry the access token is taken to live `lifetime`
     seconds; without either its expiry is unknown, and the member goes: the old one would be a lie. The fingerprint of
@@ -229,8 +248,11 @@ def merge(
     if tokens.refresh_token:
         members["refreshToken"] = tokens.refresh_token.reveal()
     _set_or_drop(members, "expiresAt", _milliseconds(expires_at))
-    if tokens.refresh_expires_at is not None or tokens.refresh_token:
-        _set_or_drop(members, "refreshTokenExpiresAt", _milliseconds(tokens.refresh_expires_at))
+    refresh_ends = tokens.refresh_expires_at
+    if refresh_ends is None and hard_limit is not None:
+        refresh_ends = consent_end(arn, document, hard_limit)
+    if refresh_ends is not None or tokens.refresh_token:
+        _set_or_drop(members, "refreshTokenExpiresAt", _milliseconds(refresh_ends))
     if tokens.scope is not None:
         members["scope"] = tokens.scope
     if tokens.token_type is not None:

@@ -99,6 +99,10 @@ class ProviderTraits:
     old_access_token: OldAccessToken = OldAccessToken.UNKNOWN
     lifetime_s: float | None = None
     """Lifetime of access tokens for replies that state none."""
+    refresh_idle_s: float | None = None
+    """How long a refresh token lives unused; None: for ever, or nobody knows."""
+    refresh_hard_s: float | None = None
+    """How long a refresh token lives at most, counted from the consent; None: for ever, or nobody knows."""
     largest_reply: int = 8192
     """Bytes by which a reply may make a document grow."""
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Final
+
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
@@ -11,6 +15,9 @@ LONGEST_PAUSE = 300.0
 
 UNKNOWN_LIFETIME = 3600.0
 LONGEST_SPREAD = 600.0
+SMALL_SPREAD = 30.0
+"""Seconds by which refreshes are spread; small where a refresh ends the access token that workloads hold."""
+DAY: Final = 86_400.0
 RETRIES_IN_TIME = (5.0, 15.0, 45.0, 120.0)
 
 EXPIRING_LEAD = 300.0
@@ -26,16 +33,65 @@ def backoff(failures: int, uniform: Callable[[float, float], float]) -> float:
     return uniform(ceiling / 10, ceiling)
 
 
-def refresh_lead(name: str, lifetime: float | None) -> float:
+def refresh_due(
+    name: str, document: OAuthDocument, traits: ProviderTraits, *, lead: float | None = None
+) -> float | None:
+    """When the tokens of secret `name` have to be refreshed, epoch seconds.
+
+    0: the access token never was good for anything. None: nobody knows when anything ends. `lead`: seconds before the
+    end of the access token that somebody wants, None = the usual.
+    """
+    if document.access_token is None:
+        return 0.0
+    dues = (_before_the_end(name, document, traits, lead), _before_it_lay_idle(name, document, traits))
+    return min((due for due in dues if due is not None), default=None)
+
+
+def _before_the_end(name: str, document: OAuthDocument, traits: ProviderTraits, lead: float | None) -> float | None:
+    """An expiry that the document does not state follows from the provider's usual lifetime, where that is known."""
+    issued, ends = document.last_updated, document.expires_at
+    if ends is None:
+        if traits.lifetime_s is None:
+            return None
+        ends = issued + traits.lifetime_s if issued is not None else 0.0
+    abrupt = traits.old_access_token is OldAccessToken.DIES
+    lifetime = ends - issued if issued is not None else None
+    return ends - refresh_lead(name, lifetime, wanted=lead, spread=SMALL_SPREAD if abrupt else LONGEST_SPREAD)
+
+
+def _before_it_lay_idle(name: str, document: OAuthDocument, traits: ProviderTraits) -> float | None:
+    """A refresh token is used in the middle of the time that it lives unused, however long its access token lives.
+
+    One that ends at a stated time is used a day before. If that does not put the end off, it is not done again.
+    """
+    issued, idle = document.last_updated, traits.refresh_idle_s
+    if document.refresh_token is None or issued is None:
+        return None
+    if idle is not None:
+        return issued + idle / 2 - idle / 20 * _fraction(name)
+    ends = document.refresh_expires_at
+    if ends is None or ends - issued < 2 * DAY:
+        return None
+    return ends - DAY - DAY / 10 * _fraction(name)
+
+
+def refresh_lead(
+    name: str, lifetime: float | None, *, wanted: float | None = None, spread: float = LONGEST_SPREAD
+) -> float:
     """Seconds before its end at which the access token of secret `name` is refreshed.
 
-    Five minutes, or a third of a short `lifetime` (seconds; None = unknown, taken as an hour), and on top a spread that
-    is the same for everybody who asks: a fleet that was set up together is not refreshed together.
+    Five minutes or what is `wanted`, or a third of a short `lifetime` (seconds; None = unknown, taken as an hour), and
+    on top up to `spread` seconds, the same for everybody who asks: a fleet that was set up together is not refreshed
+    together.
     """
     life = lifetime if lifetime is not None and lifetime > 0 else UNKNOWN_LIFETIME
-    spread = min(LONGEST_SPREAD, life / 10)
-    fraction = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
-    return min(EXPIRING_LEAD, life / 3) + spread * fraction
+    usual = EXPIRING_LEAD if wanted is None else wanted
+    return min(usual, life / 3) + min(spread, life / 10) * _fraction(name)
+
+
+def _fraction(name: str) -> float:
+    """Between 0 and 1, from the name."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def refresh_retry(failures: int, *, expired: bool, uniform: Callable[[float, float], float]) -> float:
@@ -48,3 +104,13 @@ def refresh_retry(failures: int, *, expired: bool, uniform: Callable[[float, flo
     else:
         ceiling = RETRIES_IN_TIME[min(failures, len(RETRIES_IN_TIME)) - 1]
     return uniform(ceiling / 10, ceiling)
+
+
+CONSENT_WARNINGS: Final = (1, 3, 14)
+"""Days before the end of a consent at which it is said, once each."""
+
+
+def consent_warning(ends: float | None, now: float) -> int | None:
+    """The number of days within which a consent ends, of those worth a warning; None while there is time."""
+    left = None if ends is None else ends - now
+    return None if left is None else next((days for days in CONSENT_WARNINGS if left <= days * DAY), None)

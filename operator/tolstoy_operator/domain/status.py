@@ -114,6 +114,17 @@ def parse_status(raw: Any) -> ToolCredentialStatus:
     return status
 
 
+def is_news(before: ToolCredentialStatus, after: ToolCredentialStatus) -> bool:
+    """Whether a change is worth an Event: another reason than before, and each of the warnings about one consent.
+
+    The first success is no transition: the status says it, and 10,000 of them would cost 10,000 more writes.
+    """
+    was, now = reason_of(before), reason_of(after)
+    if was is now:
+        return now is Reason.CONSENT_EXPIRING and _text_of(before) != _text_of(after)
+    return was is not None or now is not Reason.SYNCED
+
+
 def status_patch(status: ToolCredentialStatus) -> dict[str, Any]:
     """The merge patch value: absent members become null, so that an older value goes away."""
     return status.model_dump(mode="json", by_alias=True)
@@ -136,6 +147,11 @@ class _Draft:
     status: ConditionStatus
     reason: str
     message: str
+
+
+def _text_of(status: ToolCredentialStatus) -> str:
+    ready = condition(status, ConditionType.READY)
+    return ready.message if ready is not None else ""
 
 
 def _times(status: ToolCredentialStatus) -> Iterator[str]:

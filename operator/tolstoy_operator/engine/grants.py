@@ -72,9 +72,11 @@ class Grant:
 
     `due_at`: when to refresh them; None when nobody knows when they end, or nothing can be done. `failures`: refreshes
     that failed in a row. `probes`: tries since the provider's refusal was believed. `looked`: whether this process has
-    found out what the protocol knows of it; `awaited`: somebody waits for that.
+    found out what the protocol knows of it; `awaited`: somebody waits for that. `lead`: what its users want (see
+    `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows.
     """
 
+    arn: str
     version: str
     expires_at: float | None
     due_at: float | None
@@ -83,6 +85,8 @@ class Grant:
     probes: int = 0
     looked: bool = False
     awaited: bool = False
+    lead: float | None = None
+    consent_ends: float | None = None
 
 
 class Grants:
@@ -128,8 +132,8 @@ class Grants:
         """
         name = version.name
         grant = self._grants.get(name)
-        if grant is None or grant.version != version.version_id:
-            grant = self._renew(name, version.version_id, document, told)
+        if grant is None or grant.version != version.version_id or grant.lead != self._lead(name):
+            grant = self._renew(name, version.arn, version.version_id, document, told)
             self._schedule(name, self._first_look(grant))
         elif not self._queue.knows(_key(name)):
             self._schedule(name, self._first_look(grant))
@@ -209,7 +213,7 @@ class Grants:
             return None
         insist = name in self._insist
         self._insist.discard(name)
-        result = await self._tokens.ensure_valid(name, insist=insist)
+        result = await self._tokens.ensure_valid(name, lead=grant.lead, insist=insist)
         current = self._grants.get(name)
         if current is not grant:  # another version came meanwhile, and its credentials know
             return self._first_look(current) if current is not None else None
@@ -222,7 +226,7 @@ class Grants:
     def _take(self, name: str, grant: Grant, result: Refreshed) -> bool:
         """Take in how it ended; returns whether that is news for those who use the secret."""
         if result.document is not None and result.version not in (None, grant.version):
-            self._renew(name, str(result.version), result.document)
+            self._renew(name, grant.arn, str(result.version), result.document)
             return True
         before = grant.trouble
         if result.problem is not None:
@@ -297,12 +301,20 @@ class Grants:
                 return True
         return False
 
-    def _renew(self, name: str, version: str, document: OAuthDocument, told: Trouble | None = None) -> Grant:
+    def _lead(self, name: str) -> float | None:
+        """The smallest that its users want, seconds; None when nobody wants any."""
+        users = (self._inventory.credential(key) for key in self._inventory.users_of(name))
+        wishes = (user.spec.oauth.lead_s for user in users if user is not None and user.spec and user.spec.oauth)
+        return min((wish for wish in wishes if wish is not None), default=None)
+
+    def _renew(self, name: str, arn: str, version: str, document: OAuthDocument, told: Trouble | None = None) -> Grant:
         """Begin anew with another version."""
-        trouble = _inherent(document, self._clock())
-        due_at = self._tokens.due_at(name, document) if trouble is None else None
+        trouble, lead = _inherent(document, self._clock()), self._lead(name)
+        due_at = self._tokens.due_at(name, document, lead) if trouble is None else None
         found = _same_or(told, trouble) if trouble is not None else told
-        grant = self._grants[name] = Grant(version, document.expires_at, due_at, found)
+        ends = self._tokens.consent_ends(name, arn, document)
+        grant = Grant(arn, version, document.expires_at, due_at, found, lead=lead, consent_ends=ends)
+        self._grants[name] = grant
         self._insist.discard(name)
         return grant
 

@@ -24,14 +24,15 @@ from tolstoy_operator.api.v1 import (
 )
 from tolstoy_operator.domain.documents import MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.grant import Trouble, grant_finding, grant_status
+from tolstoy_operator.domain.grant import Trouble, consent_finding, grant_changes, grant_finding, grant_status
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.projection import ProjectionProblem, project, sensitive_keys
-from tolstoy_operator.domain.schedule import EXPIRING_LEAD, backoff
+from tolstoy_operator.domain.schedule import backoff
 from tolstoy_operator.domain.status import (
     Facts,
     Finding,
     format_time,
+    is_news,
     next_status,
     parse_time,
     reason_of,
@@ -57,8 +58,6 @@ _log = logging.getLogger(__name__)
 UNKNOWN_NAMESPACE_PAUSE = 5.0
 NOT_SURE_PAUSE = 30.0
 """Seconds until another look, should nobody tell before."""
-_WHOLE_SECOND = timedelta(seconds=1)
-"""Times in a status are cut to whole seconds: a second later, what they announce has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class _Learned:
     """What a reconciliation has found out so far; it is reported even when a later step fails.
 
     `at`: the one moment at which it judges everything. `withdraw_in`: seconds, for an unbound credential with a Secret.
-    `departure`: what has to be said about a revocation that was asked for.
+    `departure`: what has to be said about a revocation that was asked for. `consent_ends`: epoch seconds.
     """
 
     at: datetime
@@ -85,6 +84,7 @@ class _Learned:
     written: bool = False
     withdraw_in: float | None = None
     departure: Finding | None = None
+    consent_ends: float | None = None
 
 
 class _NotSure(Exception):
@@ -219,7 +219,7 @@ class Reconciler:
             found = check_type(document, spec.type)
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
-            learned.grant = self._grant(credential, fetched, found, learned.at)
+            learned.grant = self._grant(credential, fetched, found, learned)
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
             raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
@@ -229,7 +229,7 @@ class Reconciler:
         """There is nothing to mirror any more, and the Secret stays as it is."""
         version = fetched.version
         learned.credential_type = CredentialType.OAUTH2
-        learned.grant = self._grant(credential, fetched, CredentialType.OAUTH2, learned.at)
+        learned.grant = self._grant(credential, fetched, CredentialType.OAUTH2, learned)
         learned.upstream = UpstreamStatus(
             name=version.name, arn=version.arn, version_id=version.version_id, region=self._region
         )
@@ -241,12 +241,19 @@ class Reconciler:
                 f"the document was of type {before} and is now {found}; set spec.type if that is meant"
             )
 
-    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, at: datetime) -> GrantStatus:
+    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, learned: _Learned) -> GrantStatus:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
         document = _oauth(fetched)
         grant = self._grants.note(fetched.version, document, _told(credential.status, fetched.version.version_id))
-        return grant_status(document, now=at.timestamp(), due_at=grant.due_at, trouble=grant.trouble)
+        learned.consent_ends = grant.consent_ends
+        return grant_status(
+            document,
+            now=learned.at.timestamp(),
+            due_at=grant.due_at,
+            trouble=grant.trouble,
+            consent_ends=grant.consent_ends,
+        )
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: _Learned) -> Finding:
         finding = Finding(Reason.SYNCED)
@@ -259,9 +266,11 @@ class Reconciler:
                 Reason.UPSTREAM_UNAVAILABLE,
                 f"the store does not answer for {upstream}; the Secret keeps the value read at {read_at}",
             )
-        if finding.reason is Reason.SYNCED and learned.departure is not None:
-            return learned.departure
-        return finding
+        if finding.reason is not Reason.SYNCED:
+            return finding
+        return (
+            learned.departure or consent_finding(upstream, learned.consent_ends, now=learned.at.timestamp()) or finding
+        )
 
     def _is_old(self, fetched: Fetched) -> bool:
         """Whether the store could not be asked, or has stopped answering since it was."""
@@ -303,14 +312,11 @@ class Reconciler:
         except NotFound:
             return status
         self._inventory.note_credential(body)
-        await self._announce(credential, reason_of(before), finding, now)
+        if is_news(before, status):
+            await self._announce(credential, finding, now)
         return status
 
-    async def _announce(self, credential: Credential, before: Reason | None, finding: Finding, now: datetime) -> None:
-        # The first success is no transition worth an Event: the status says it, and 10,000 of them would cost 10,000
-        # more writes.
-        if finding.reason is before or (before is None and finding.reason is Reason.SYNCED):
-            return
+    async def _announce(self, credential: Credential, finding: Finding, now: datetime) -> None:
         warning = finding.reason not in (Reason.SYNCED, Reason.SUSPENDED)
         _log.log(
             logging.WARNING if warning else logging.INFO,
@@ -336,7 +342,10 @@ class Reconciler:
         self, status: ToolCredentialStatus, finding: Finding, learned: _Learned, failures: int
     ) -> float | None:
         now = self._timing.now()
-        moments = (_grant_changes_at(status), stalls_at(status, self._timing.stall_after))
+        moments = (
+            *grant_changes(status.grant, learned.consent_ends),
+            stalls_at(status, self._timing.stall_after),
+        )
         # What lay ahead when it was judged and has come meanwhile is due at once.
         waits = [max(0.0, (moment - now).total_seconds()) for moment in moments if moment and moment > learned.at]
         if MEANINGS[finding.reason].retries:
@@ -344,14 +353,6 @@ class Reconciler:
         if learned.withdraw_in is not None:
             waits.append(learned.withdraw_in)
         return min(waits, default=None)
-
-
-def _grant_changes_at(status: ToolCredentialStatus) -> datetime | None:
-    grant = status.grant
-    if grant is None or grant.expires_at is None:
-        return None
-    ends = parse_time(grant.expires_at) + _WHOLE_SECOND
-    return ends - timedelta(seconds=EXPIRING_LEAD) if grant.state is GrantState.ACTIVE else ends
 
 
 def _oauth(fetched: Fetched) -> OAuthDocument:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -125,6 +125,7 @@ class SecretsResolver:
             members,
             stamp="lastUpdated",
             stays=lambda before: issued_at is not None and _is_newer(before, issued_at),
+            outdated=lambda before: _outdated(before, credentials),
             actor=actor,
         )
 
@@ -202,6 +203,7 @@ class SecretsResolver:
         actor: Actor | None,
         stamp: str | None = None,
         stays: Callable[[Document], bool] = lambda _before: False,
+        outdated: Callable[[Document], Collection[str]] = lambda _before: (),
     ) -> str:
         name = tool_secret_name(tool, org_id)
         replaced, repeats = None, 0
@@ -209,7 +211,7 @@ class SecretsResolver:
             parent, before = await self._current(name, actor)
             if parent is not None and stays(before):
                 return parent
-            after = before.with_members(members)
+            after = before.without(*outdated(before)).with_members(members)
             check_type(after, shape)
             if parent is not None and after == before:
                 return parent
@@ -250,6 +252,12 @@ def _is_newer(document: Document, moment: datetime) -> bool:
         return stamp is not None and datetime.fromisoformat(stamp.reveal()) > moment
     except (ValueError, TypeError):  # no time, or one without a zone
         return False
+
+
+def _outdated(document: Document, credentials: OAuthCredentials) -> Collection[str]:
+    """What was known of a refresh token goes with it."""
+    before, after = document.get_str("refreshToken"), credentials.refresh_token
+    return () if after is None or before == after else ("refreshTokenExpiresAt",)
 
 
 def _given(**members: SecretValue | str | int | None) -> Members:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tolstoy_operator.domain.naming import tool_of
-from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.schedule import refresh_lead
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, consent_end
+from tolstoy_operator.domain.schedule import refresh_due
 from tolstoy_operator.domain.tokenhealth import Health
 from tolstoy_operator.observability import audit
 from tolstoy_operator.observability.audit import Entry, Operation
@@ -93,27 +93,21 @@ class TokenService:
         self._on_refresh = on_refresh
         self._record = record
 
-    def due_at(self, name: str, document: OAuthDocument) -> float | None:
-        """When the access token of secret `name` has to be refreshed, epoch seconds; 0 = it never was good for
-        anything, None = nobody knows when it ends.
+    def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
+        """When the grant ends whatever is done, epoch seconds; None when it does not, or nobody knows."""
+        return consent_end(arn, document, self._endpoints.of(tool_of(name)).traits.refresh_hard_s)
 
-        An expiry that the document does not state follows from the provider's usual lifetime, where that is known.
-        """
-        if document.access_token is None:
-            return 0.0
-        issued, ends = document.last_updated, document.expires_at
-        if ends is None:
-            usual = self._endpoints.of(tool_of(name)).traits.lifetime_s
-            if usual is None:
-                return None
-            ends = issued + usual if issued is not None else 0.0
-        return ends - refresh_lead(name, ends - issued if issued is not None else None)
+    def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
+        """When the tokens of secret `name` have to be refreshed: see `domain.schedule.refresh_due`."""
+        return refresh_due(name, document, self._endpoints.of(tool_of(name)).traits, lead=lead)
 
-    async def ensure_valid(self, name: str, *, buffer: float | None = None, insist: bool = False) -> Refreshed:
+    async def ensure_valid(
+        self, name: str, *, lead: float | None = None, buffer: float | None = None, insist: bool = False
+    ) -> Refreshed:
         """Have secret `name` hold an access token that is not due, refreshing it if it is.
 
-        `buffer`: due when it ends within so many seconds, instead of by `due_at`. `insist`: try once although the
-        provider's refusal is on record. Raises nothing.
+        `lead`: as for `due_at`. `buffer`: due when it ends within so many seconds, instead of by `due_at`. `insist`:
+        try once although the provider's refusal is on record. Raises nothing.
         """
         tool = tool_of(name)
         endpoint = self._endpoints.of(tool)
@@ -121,7 +115,7 @@ class TokenService:
             name=name,
             traits=endpoint.traits,
             endpoint=endpoint,
-            due=lambda _version, document: self._is_due(name, document, buffer),
+            due=lambda _version, document: self._is_due(name, document, lead, buffer),
             insist=insist,
             foreseen=endpoint.foresee,
         )
@@ -142,11 +136,11 @@ class TokenService:
         document = OAuthDocument.parse(fetched.version.value)
         return await self._endpoints.of(tool_of(name)).health(document)
 
-    def _is_due(self, name: str, document: OAuthDocument, buffer: float | None) -> bool:
+    def _is_due(self, name: str, document: OAuthDocument, lead: float | None, buffer: float | None) -> bool:
         now = self._clock()
         if buffer is not None and document.access_token is not None:
             return document.expires_at is not None and document.expires_at - now <= buffer
-        due = self.due_at(name, document)
+        due = self.due_at(name, document, lead)
         return due is not None and due <= now
 
     def _publish(self, name: str, ending: Ending) -> None:

@@ -89,6 +89,7 @@ ACCEPTED: dict[str, Spec] = {
     "a Secret that stays": target(deletionPolicy="Retain"),
     "merging": merge(name="shared", keys=["accessToken"]),
     "a grant that ends": {**NAMED, "oauth": {"revocationPolicy": "Revoke"}},
+    "a lead": {**NAMED, "oauth": {"leadTime": "90s"}},
     "nothing about the grant": {**NAMED, "oauth": {}},
     "merging with empty labels": merge(labels={}, annotations={}),
 }
@@ -146,6 +147,8 @@ REFUSED: dict[str, tuple[Spec, str, str]] = {
         "spec.oauth.revocationPolicy",
         'supported values: "Orphan", "Revoke"',
     ),
+    "a lead without a unit": ({**NAMED, "oauth": {"leadTime": "300"}}, "spec.oauth.leadTime", "s, m or h"),
+    "a lead of nothing": ({**NAMED, "oauth": {"leadTime": "0m"}}, "spec.oauth.leadTime", "s, m or h"),
     "a suspend that is text": ({**NAMED, "suspend": "yes"}, "spec.suspend", "must be of type boolean"),
     "an empty target name": (target(name=""), "spec.target.name", "name is a Secret's name"),
     "a target name in capitals": (target(name="Web"), "spec.target.name", "name is a Secret's name"),
@@ -282,7 +285,7 @@ def test_every_problem_is_told_at_once(credentials: Credentials) -> None:
     [
         {**NAMED, "toolName": "x"},
         target(kys=["a"]),
-        {**NAMED, "oauth": {"leadTime": "5m"}},
+        {**NAMED, "oauth": {"lead": "5m"}},
         {**NAMED, "restartTargets": []},
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def test_an_organisation_adds_an_entry(write: Any) -> None:
     assert provider is not None
     assert provider.token_url == "https://login.acme.example/token"
     assert provider.hosts == ("login.acme.example",)
-    assert provider.lifetime_s == 1200
+    assert provider.traits.lifetime_s == 1200
     assert provider.traits.strict
     assert provider.grant is GrantKind.REFRESH_TOKEN
 
@@ -104,7 +103,7 @@ def test_a_tool_that_is_like_another_follows_its_overrides(write: Any) -> None:
     provider = load_catalogue(directory).provider("jira")
     assert provider is not None
     assert provider.name == "jira"
-    assert provider.lifetime_s == 900
+    assert provider.traits.lifetime_s == 900
 
 
 def test_an_entry_that_says_what_it_is_like_takes_nothing_from_ours_of_its_name(write: Any) -> None:
@@ -228,9 +227,8 @@ def test_values_become_the_terms_of_protocol_and_reader(write: Any) -> None:
     assert provider.traits.forgiving
     assert provider.traits.old_access_token is OldAccessToken.DIES
     assert provider.traits.lifetime_s is None
-    assert provider.lifetime_s == math.inf
-    assert provider.refresh_idle_s == 90 * 86_400
-    assert provider.refresh_hard_s == math.inf
+    assert provider.traits.refresh_hard_s is None
+    assert provider.traits.refresh_idle_s == 90 * 86_400
     assert provider.reply.expires_in_unit is LifetimeUnit.MILLISECONDS
     assert provider.reply.containers == ("data", "")
     assert provider.reply.access_token == ("access_token", "accessToken")

@@ -6,7 +6,7 @@ import pytest
 
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.api.v1 import GrantState, Rotation
-from tolstoy_operator.domain.grant import Trouble, grant_finding, grant_status
+from tolstoy_operator.domain.grant import Trouble, consent_finding, grant_changes, grant_finding, grant_status
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 
 NOW = 1_780_000_000.0
@@ -60,17 +60,49 @@ def test_facts_of_the_document() -> None:
         document(
             scope="repo",
             lastUpdated="2026-05-28T20:00:00Z",
-            refreshTokenExpiresAt=int((NOW + 86_400) * 1000),
             tolstoy=books,
         ),
         now=NOW,
         due_at=NOW + 3000,
+        consent_ends=NOW + 100 * 86_400,
     )
     assert status.scopes == "repo"
     assert status.last_refresh_time == "2026-05-28T20:00:00Z"
     assert status.next_refresh_time == "2026-05-28T21:16:40Z"
-    assert status.refresh_token_expires_at == "2026-05-29T20:26:40Z"
+    assert status.refresh_token_expires_at == "2026-09-05T20:26:40Z"
     assert status.rotation is Rotation.ROTATING
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("days", "within"), [(None, None), (15, None), (13.9, "14 days"), (3, "3 days"), (0.5, "a day"), (-1, "a day")]
+)
+def test_a_consent_that_ends_is_said_in_time(days: float | None, within: str | None) -> None:
+    ends = None if days is None else NOW + days * DAY
+    finding = consent_finding(NAME, ends, now=NOW)
+    if within is None:
+        assert finding is None
+        assert grant_status(document(), now=NOW, consent_ends=ends).state is GrantState.ACTIVE
+        return
+    assert finding is not None
+    assert finding.reason is Reason.CONSENT_EXPIRING
+    assert finding.cause.endswith(f"in less than {within}")
+    assert grant_status(document(), now=NOW, consent_ends=ends).state is GrantState.EXPIRING
+
+
+def test_trouble_is_said_before_what_comes_one_day() -> None:
+    status = grant_status(document(), now=NOW, trouble=trouble(Reason.REFRESH_FAILING), consent_ends=NOW + DAY)
+    assert status.state is GrantState.REFRESH_FAILING
+
+
+def test_what_is_said_of_a_consent_changes_three_times() -> None:
+    ends = NOW + 20 * DAY
+    moments = [moment.timestamp() for moment in grant_changes(grant_status(document(None), now=NOW), ends)]
+    assert sorted(moments) == [ends - 14 * DAY, ends - 3 * DAY, ends - DAY]
+    said = {str(consent_finding(NAME, ends, now=NOW + hour * 3600)) for hour in range(20 * 24)}
+    assert len(said) == 4, "nothing, and three warnings"
 
 
 def test_scopes_are_bounded() -> None:

@@ -15,6 +15,7 @@ from tolstoy_operator.domain.oauthdocument import (
     MalformedDocument,
     OAuthDocument,
     Scheme,
+    consent_end,
     fingerprint,
     merge,
     tombstone,
@@ -50,6 +51,39 @@ def test_members_of_others_are_kept_as_found(others: dict[str, Any]) -> None:
     again = OAuthDocument.parse(merged(stored).encode())
 
     assert {key: again.members[key] for key in others} == others
+
+
+DAY = 86_400.0
+
+
+def test_a_consent_ends_when_the_provider_says_or_its_limit_counts_out() -> None:
+    stamped = document(lastUpdated="2023-11-14T22:13:20Z")
+    assert consent_end(ARN, stamped, None) is None
+    assert consent_end(ARN, stamped, 365 * DAY) == NOW + 365 * DAY
+    stated = document(lastUpdated="2023-11-14T22:13:20Z", refreshTokenExpiresAt=(NOW + DAY) * 1000)
+    assert consent_end(ARN, stated, 365 * DAY) == NOW + DAY
+    assert consent_end(ARN, document(refreshToken=None, lastUpdated="2023-11-14T22:13:20Z"), 365 * DAY) is None
+    assert consent_end(ARN, document(), 365 * DAY) is None, "nobody knows when it began"
+
+
+@pytest.mark.parametrize("offered", [None, "r2"])
+def test_a_refresh_does_not_put_off_the_end_of_a_consent(offered: str | None) -> None:
+    issued = Tokens(SecretValue("a2"), refresh_token=None if offered is None else SecretValue(offered))
+    found = document(lastUpdated="2023-11-14T22:13:20Z")
+    for round_ in range(1, 4):
+        found = merge(found, issued, BOOKS, arn=ARN, now=NOW + round_ * DAY, hard_limit=365 * DAY)
+        assert consent_end(ARN, found, 365 * DAY) == NOW + 365 * DAY
+
+
+def test_without_a_limit_a_new_refresh_token_has_no_known_end() -> None:
+    stated = document(refreshTokenExpiresAt=(NOW + DAY) * 1000)
+    assert merged(stated, refresh_token=SecretValue("r2")).refresh_expires_at is None
+    assert merged(stated).refresh_expires_at == NOW + DAY
+
+
+def test_the_limit_of_a_consent_that_we_did_not_see_begin_is_not_guessed() -> None:
+    refreshed = merged(document(), refresh_token=SecretValue("r2"))
+    assert consent_end(ARN, refreshed, 365 * DAY) is None
 
 
 @given(st.text())

@@ -85,10 +85,11 @@ def test_every_other_problem_takes_ready_away(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(SOUND_REASONS - {Reason.SYNCED}))
-def test_a_revocation_that_will_not_be_takes_nothing_away(reason: Reason) -> None:
+def test_what_comes_one_day_takes_nothing_away(reason: Reason) -> None:
     facts = Facts(generation=1, target=SECRET, credential_type=CredentialType.OAUTH2)
     status = next_status(NOTHING, Finding(reason, "because"), facts, now=NOW, stall_after=PATIENCE)
-    assert shown(status) == {"Ready": "True", "Synced": "True", "TokenHealthy": "True", "Stalled": "True"}
+    stalls = {"Stalled": "True"} if MEANINGS[reason].progress is Progress.STALLED else {}
+    assert shown(status) == {"Ready": "True", "Synced": "True", "TokenHealthy": "True", **stalls}
     assert reason_of(status) is reason
 
 

@@ -50,10 +50,13 @@ class FakeTokens:
     asked: list[tuple[float, str, bool]] = field(default_factory=list)
     before: Callable[[str], Awaitable[None]] | None = None
 
-    def due_at(self, name: str, document: OAuthDocument) -> float | None:
-        return None if document.expires_at is None else document.expires_at - 300
+    def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
+        return None if document.expires_at is None else document.expires_at - (lead or 300)
 
-    async def ensure_valid(self, name: str, *, insist: bool = False) -> Refreshed:
+    def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
+        return document.refresh_expires_at
+
+    async def ensure_valid(self, name: str, *, lead: float | None = None, insist: bool = False) -> Refreshed:
         self.asked.append((self.now() - EPOCH, name, insist))
         if self.before is not None:
             await self.before(name)
@@ -477,6 +480,23 @@ def test_the_most_overdue_refresh_is_known_unless_it_waits_for_a_person() -> Non
         world.tokens.answers = [failed(Problem.REAUTHORIZATION_REQUIRED)]
         await world.until(3500)
         assert world.grants.oldest_overdue() == 0
+        await world.end()
+
+    play(story)
+
+
+def test_the_smallest_lead_that_anybody_wants_counts() -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        assert world.grants.note(version(), document(3600)).due_at == EPOCH + 3300
+        for name, lead, due in (("one", "10m", 3000), ("two", "90s", 3510)):
+            spec = {"tool": "github", "orgId": "org-abc123", "oauth": {"leadTime": lead}}
+            world.inventory.observe_credential(credential_object(name=name, uid=name, spec=spec))
+            assert world.grants.note(version(), document(3600)).due_at == EPOCH + due
+        await world.until(3509)
+        assert world.tokens.times == []
+        await world.until(3511)
+        assert world.tokens.times == [3510]
         await world.end()
 
     play(story)

@@ -349,6 +349,24 @@ class TestLookingAgain:
         world.kube.meanwhile = slow
         assert (await world.reconcile())[1] == 0
 
+    async def test_the_end_of_a_consent_is_said_three_times_and_never_between(self, world: World) -> None:
+        ends = world.grants.consent_ends = world.clock.now + 20 * 86_400
+        world.store.write(UPSTREAM, oauth(world, ends_in=30 * 86_400))
+        world.credential()
+        world.deliver()
+        _, pause = await world.reconcile()
+        said: list[tuple[str, str]] = []
+        world.kube.writes()
+        while pause is not None and world.clock.now + pause < ends + 60:
+            world.clock.now += pause
+            _, pause = await world.reconcile()
+            said.append((str(world.reason()), world.condition("Ready")["message"]))
+        assert {reason for reason, _ in said} == {"ConsentExpiring"}
+        assert len({text for _, text in said}) == 3
+        assert (_status_writes(world), world.events()) == (3, ["ConsentExpiring"] * 3)
+        assert world.condition("Ready")["status"] == "True"
+        assert world.status()["grant"]["state"] == "Expiring"
+
     async def test_trouble_upstream_is_tried_again_with_growing_pauses(self, world: World) -> None:
         world.store.fail("get", StoreUnavailable)
         world.credential()
@@ -574,3 +592,7 @@ async def test_what_the_api_server_refuses_is_said(world: World, error: KubeErro
     world.credential()
     await world.settle()
     assert world.reason() == reason
+
+
+def _status_writes(world: World) -> int:
+    return sum(request.path.endswith("/status") for request in world.kube.writes())

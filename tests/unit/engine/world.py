@@ -60,12 +60,13 @@ class FakeGrants:
     """Nothing is ever refreshed, and nothing is wrong. `unsure`: newer tokens may be in a journal."""
 
     unsure = False
+    consent_ends: float | None = None
 
     def settling(self, _: str) -> bool:
         return self.unsure
 
     def note(self, *_: object) -> SimpleNamespace:
-        return SimpleNamespace(due_at=None, trouble=None)
+        return SimpleNamespace(due_at=None, trouble=None, consent_ends=self.consent_ends)
 
     def trouble(self, _: str) -> None:
         return None

@@ -95,6 +95,14 @@ async def test_a_grant_that_says_little_is_read_as_such(bench: Bench) -> None:
     assert await bench.resolver.oauth_credentials(*ORG) == OAuthCredentials(access_token=SecretValue("at"))
 
 
+async def test_what_was_known_of_a_refresh_token_goes_with_it(bench: Bench) -> None:
+    bench.store.write(NAME, {"refreshToken": "old", "refreshTokenExpiresAt": 1, "lastUpdated": "x"})
+    await bench.resolver.set_oauth_credentials(*ORG, OAuthCredentials(access_token=SecretValue("new")))
+    assert bench.stored()["refreshTokenExpiresAt"] == 1
+    await bench.resolver.set_oauth_credentials(*ORG, FULL)
+    assert "refreshTokenExpiresAt" not in bench.stored()
+
+
 async def test_a_write_changes_its_members_and_keeps_all_others(bench: Bench) -> None:
     bench.store.write(NAME, {"custom": {"kept": [1]}, "accessToken": "old", "refreshToken": "rt", "lastUpdated": "x"})
     await bench.resolver.set_oauth_credentials(*ORG, OAuthCredentials(access_token=SecretValue("new")))

@@ -32,7 +32,7 @@ class Provider:
 
     `token_url` None: the stored secret's `tokenEndpoint` is needed. `hosts`: where tokens and client secrets may go, in
     the form of `EndpointPolicy.hosts`. `authentication`: the methods the provider takes, the better one first; empty =
-    unknown. `traits`: for the refresh protocol. Durations are seconds, None = unknown, infinity = no limit.
+    unknown. `traits`: for the refresh protocol.
     `revoke`, `introspect`, `probe` None: there is none, or nobody knows of one.
     """
 
@@ -47,9 +47,6 @@ class Provider:
     headers: dict[str, str]
     reply: ReplyRules
     traits: ProviderTraits
-    lifetime_s: float | None
-    refresh_idle_s: float | None
-    refresh_hard_s: float | None
     revoke: Call | None
     introspect: Call | None
     probe: Call | None
@@ -75,9 +72,6 @@ def provider_of(entry: Entry) -> Provider:
         headers=_value(entry.headers) or {},
         reply=_rules(entry),
         traits=_traits(entry),
-        lifetime_s=_value(entry.lifetime),
-        refresh_idle_s=_value(entry.refresh_idle),
-        refresh_hard_s=_value(entry.refresh_hard),
         revoke=_value(entry.revoke),
         introspect=_value(entry.introspect),
         probe=_value(entry.probe),
@@ -91,13 +85,20 @@ def _value(fact: Fact[T] | None) -> T | None:
 
 def _traits(entry: Entry) -> ProviderTraits:
     rotation, old = _value(entry.rotation), _value(entry.old_access_token)
-    lifetime = _value(entry.lifetime)
     return ProviderTraits(
         rotation=Rotation.UNKNOWN if rotation is None else _ROTATION.get(rotation, Rotation.UNKNOWN),
         reuse_grace_s=_value(entry.reuse_grace) or 0.0,
         old_access_token=OldAccessToken.UNKNOWN if old is None else old.fate,
-        lifetime_s=None if lifetime == math.inf else lifetime,
+        lifetime_s=_limit(entry.lifetime),
+        refresh_idle_s=_limit(entry.refresh_idle),
+        refresh_hard_s=_limit(entry.refresh_hard),
     )
+
+
+def _limit(fact: Fact[float] | None) -> float | None:
+    """None where nothing ends, and where nobody knows."""
+    value = _value(fact)
+    return None if value == math.inf else value
 
 
 def _rules(entry: Entry) -> ReplyRules:

@@ -104,7 +104,15 @@ class Spending:
             spent=view.token,
             owner=view.labels[OWNER_LABEL] if owns else "",
         )
-        return merge(view.document, accepted.tokens, books, arn=view.arn, now=now, lifetime=traits.lifetime_s)
+        return merge(
+            view.document,
+            accepted.tokens,
+            books,
+            arn=view.arn,
+            now=now,
+            lifetime=traits.lifetime_s,
+            hard_limit=traits.refresh_hard_s,
+        )
 
     async def keep(self, grip: Grip, document: OAuthDocument, *, reserved: bool) -> Answer:
         """Store the answer in the first place that takes it. Does not give up while the process lives.

@@ -1,0 +1,76 @@
+"""When tokens are refreshed: before they end, and before the refresh token has lain idle for too long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits
+from tolstoy_operator.domain.schedule import DAY, refresh_due, refresh_lead
+
+NAME = "tolstoy/acme/org-1"
+NOW = 1_780_000_000.0
+names = st.text(max_size=20)
+
+
+def document(ends_in: float | None, *, issued: float | None = NOW, **members: Any) -> OAuthDocument:
+    """Times are seconds, counted from now."""
+    found: dict[str, Any] = {"accessToken": "a", "refreshToken": "r"}
+    if ends_in is not None:
+        found["expiresAt"] = int((NOW + ends_in) * 1000)
+    if issued is not None:
+        found["lastUpdated"] = datetime.fromtimestamp(issued, UTC).isoformat()
+    return OAuthDocument.of({**found, **members})
+
+
+@given(names)
+def test_a_refresh_token_is_used_before_it_has_lain_idle_for_too_long(name: str) -> None:
+    idle = ProviderTraits(refresh_idle_s=30 * DAY)
+    for ends_in in (None, 90 * DAY):
+        due = refresh_due(name, document(ends_in), idle)
+        assert due is not None
+        assert 13 * DAY < due - NOW <= 15 * DAY
+    short = refresh_due(name, document(3600), idle)
+    assert short == refresh_due(name, document(3600), ProviderTraits()), "the access token ends first"
+
+
+def test_without_a_refresh_token_or_a_date_nothing_is_kept_alive() -> None:
+    idle = ProviderTraits(refresh_idle_s=30 * DAY)
+    assert refresh_due(NAME, document(None, refreshToken=None), idle) is None
+    assert refresh_due(NAME, document(None, issued=None), idle) is None
+    assert refresh_due(NAME, document(None), ProviderTraits()) is None
+
+
+@given(names)
+def test_a_refresh_token_with_a_stated_end_is_used_a_day_before_and_not_again(name: str) -> None:
+    members = {"refreshTokenExpiresAt": int((NOW + 30 * DAY) * 1000)}
+    due = refresh_due(name, document(None, **members), ProviderTraits())
+    assert due is not None
+    assert 28.9 * DAY <= due - NOW <= 29 * DAY
+    assert refresh_due(name, document(None, issued=due, **members), ProviderTraits()) is None
+
+
+@given(names, st.floats(1, 1e7), st.none() | st.floats(1, 1e7))
+def test_a_lead_leaves_most_of_a_lifetime(name: str, lifetime: float, wanted: float | None) -> None:
+    lead = refresh_lead(name, lifetime, wanted=wanted)
+    assert 0 < lead < lifetime / 2
+
+
+@given(names)
+def test_a_wanted_lead_counts_up_to_a_third_of_the_lifetime(name: str) -> None:
+    for wanted, lead in ((None, 300), (60, 60), (900, 900), (9000, 1200)):
+        due = refresh_due(name, document(3600), ProviderTraits(), lead=wanted)
+        assert due is not None
+        assert -360 - 1 <= due - (NOW + 3600 - lead) <= 1
+
+
+@pytest.mark.parametrize("fate", OldAccessToken)
+def test_where_a_refresh_ends_the_token_in_use_it_is_not_done_earlier_than_needed(fate: OldAccessToken) -> None:
+    dues = [refresh_due(f"name-{n}", document(36_000), ProviderTraits(old_access_token=fate)) for n in range(50)]
+    leads = [NOW + 36_000 - due for due in dues if due is not None]
+    assert (max(leads) <= 330) is (fate is OldAccessToken.DIES)
