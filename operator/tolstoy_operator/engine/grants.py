@@ -34,6 +34,9 @@ LOOK_PAUSE: Final = 60.0
 """Seconds between looks at what others do, and before tokens that were due when they came are refreshed again."""
 PROBE_PAUSE: Final = 6 * 3600.0
 """Seconds after which a refused grant is tried once more: a verdict may be wrong. The pause doubles, up to a day."""
+COMMAND_PAUSE: Final = 60.0
+"""Seconds for which a person's further commands to refresh a token change nothing: whoever may annotate a credential
+must not be able to have the provider asked without end, which would be held against the application of all."""
 LONGEST_PROBE_PAUSE: Final = 24 * 3600.0
 PROBES: Final = 9
 """How often, which makes a week of it."""
@@ -74,6 +77,7 @@ class Grant:
     that failed in a row. `probes`: tries since the provider's refusal was believed. `looked`: whether this process has
     found out what the protocol knows of it; `awaited`: somebody waits for that. `lead`: what its users want (see
     `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows.
+    `commanded_at`: when a person asked for a refresh that was begun.
     """
 
     arn: str
@@ -87,6 +91,7 @@ class Grant:
     awaited: bool = False
     lead: float | None = None
     consent_ends: float | None = None
+    commanded_at: float | None = None
 
 
 class Grants:
@@ -161,10 +166,15 @@ class Grants:
         return max(0.0, max(waits, default=0.0))
 
     def refresh_now(self, name: str) -> None:
-        """Look at once, and try also a grant whose refusal is on record."""
-        if name in self._grants:
-            self._insist.add(name)
-            self._queue.add(_key(name), Priority.CHANGE)
+        """Look at once, and try also a grant whose refusal is on record; for the same tokens once a minute only."""
+        grant, now = self._grants.get(name), self._clock()
+        if grant is None or (
+            grant.commanded_at is not None and abs(now - grant.commanded_at) < COMMAND_PAUSE * self._scale
+        ):
+            return
+        grant.commanded_at = now
+        self._insist.add(name)
+        self._queue.add(_key(name), Priority.CHANGE)
 
     async def run(self) -> None:
         """Refresh whatever is due, until `stop`. Returns when the refreshes in hand are finished."""

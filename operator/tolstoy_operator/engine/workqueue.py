@@ -1,8 +1,10 @@
 """What to do next: keys, each at most once, the most urgent first, and later ones by their due time.
 
 Three lanes by priority, and within a lane the namespaces take turns, so that ten thousand objects of one tenant do not
-keep the one object of another waiting. A key that is added while a worker has it runs once more afterwards. A key has
-at most one due time; a new one replaces it. Due times are a heap with lazy removal.
+keep the one object of another waiting. The more urgent lane goes first, and every eighth turn belongs to each of the
+others: a tenant who makes new objects, or touches old ones, without end does not stop what is due elsewhere. A key
+that is added while a worker has it runs once more afterwards. A key has at most one due time; a new one replaces it.
+Due times are a heap with lazy removal.
 """
 
 from __future__ import annotations
@@ -28,12 +30,22 @@ class Priority(IntEnum):
     BACKGROUND = 2
 
 
+_TURNS = (
+    *(Priority.NEVER_SYNCED,) * 3,
+    Priority.CHANGE,
+    *(Priority.NEVER_SYNCED,) * 3,
+    Priority.BACKGROUND,
+)
+"""Which lane comes first at which turn. When it is empty, the most urgent one that is not."""
+
+
 class WorkQueue:
     """Keys for the workers. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lanes = {priority: _Lane() for priority in Priority}
+        self._turn = 0
         self._queued: dict[Key, tuple[Priority, float]] = {}
         self._running: set[Key] = set()
         self._again: dict[Key, Priority] = {}
@@ -91,12 +103,11 @@ class WorkQueue:
     async def get(self) -> Key | None:
         """The next key; waits for one. Call `done` with it afterwards. None once the queue is closed."""
         while not self._closed:
-            for lane in self._lanes.values():
-                key = lane.pop()
-                if key is not None:
-                    del self._queued[key]
-                    self._running.add(key)
-                    return key
+            key = self._pop()
+            if key is not None:
+                del self._queued[key]
+                self._running.add(key)
+                return key
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
@@ -135,6 +146,15 @@ class WorkQueue:
         if next_due is not None:
             waiting.append(next_due)
         return max(0.0, now - min(waiting, default=now))
+
+    def _pop(self) -> Key | None:
+        first = self._lanes[_TURNS[self._turn]]
+        for lane in (first, *self._lanes.values()):
+            key = lane.pop()
+            if key is not None:
+                self._turn = (self._turn + 1) % len(_TURNS)
+                return key
+        return None
 
     def _wake_one(self) -> None:
         while self._waiters:

@@ -12,14 +12,18 @@ from contextlib import ExitStack
 
 import pytest
 
-from dev.testbed import OperatorProcess, Testbed
+from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.tenant import CANARY, Tenant
-from tests.support.kubeapi import KubeApi
+from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
 
 NewTenant = Callable[..., Tenant]
 
 ALONE = {"LEADER_ELECTION": "false"}
 """Without a Lease, an operator does not end itself when the machine is so busy that it cannot renew one in time."""
+
+
+_POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+_BINDING = "namespace-binding.tolstoy.dev"
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +86,17 @@ def new_tenant(testbed: Testbed, admin: KubeApi, operator: OperatorProcess) -> I
 def tenant(new_tenant: NewTenant) -> Tenant:
     """A bound namespace, with nothing stored upstream."""
     return new_tenant()
+
+
+@pytest.fixture(scope="class")
+def no_policy(admin: KubeApi) -> Iterator[None]:
+    """For a class: no policy binds credentials to organisations, so that it is up to the operator."""
+    probe = f"{CREDENTIALS.format('default')}?dryRun=All"
+    body = credential("probe", tool="probe", orgId="probe")
+    binding = admin.get(f"{_POLICIES}/{_BINDING}").body
+    assert admin.delete(f"{_POLICIES}/{_BINDING}").ok
+    eventually(lambda: admin.post(probe, body).ok, what="admission lets everything through")
+    yield
+    binding["metadata"] = {"name": _BINDING, "labels": binding["metadata"]["labels"]}
+    assert admin.post(_POLICIES, binding).ok
+    eventually(lambda: not admin.post(probe, body).ok, what="admission refuses again")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.conftest import NewTenant
 from tests.integration.operator.tenant import Tenant, api_key, oauth
-from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
+from tests.support.kubeapi import CREDENTIALS, credential
 
 pytestmark = pytest.mark.integration
 
 GRACE_S = 3.0  # what a testbed's operator is started with
-POLICY = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-BINDING = "namespace-binding.tolstoy.dev"
 
 
 def test_admission_refuses_what_the_namespace_is_not_bound_to(tenant: Tenant) -> None:
@@ -24,19 +21,6 @@ def test_admission_refuses_what_the_namespace_is_not_bound_to(tenant: Tenant) ->
     answer = tenant.admin.post(CREDENTIALS.format(tenant.namespace), body)
     assert answer.status == 403
     assert f"namespace {tenant.namespace} is not bound to organisation org-other" in answer.message
-
-
-@pytest.fixture(scope="class")
-def no_policy(admin: KubeApi) -> Iterator[None]:
-    probe = f"{CREDENTIALS.format('default')}?dryRun=All"
-    body = credential("probe", tool="probe", orgId="probe")
-    binding = admin.get(f"{POLICY}/{BINDING}").body
-    assert admin.delete(f"{POLICY}/{BINDING}").ok
-    eventually(lambda: admin.post(probe, body).ok, what="admission lets everything through")
-    yield
-    binding["metadata"] = {"name": BINDING, "labels": binding["metadata"]["labels"]}
-    assert admin.post(POLICY, binding).ok
-    eventually(lambda: not admin.post(probe, body).ok, what="admission refuses again")
 
 
 @pytest.mark.usefixtures("no_policy")

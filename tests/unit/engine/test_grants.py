@@ -529,6 +529,25 @@ def test_a_person_can_have_a_refused_grant_tried_at_once() -> None:
     play(story)
 
 
+def test_commands_without_end_ask_the_provider_once_a_minute() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.grants.note(version(), document(300))
+        for second in range(10, 10 + 3 * 60):
+            await world.until(second)
+            world.grants.refresh_now(NAME)
+        await world.until(200)
+        assert [at for at, _, insist in world.tokens.asked if insist] == [10, 70, 130]
+        world.grants.note(version(2), document(300))
+        await world.until(201)
+        world.grants.refresh_now(NAME)
+        await world.until(202)
+        assert world.tokens.asked[-1] == (201, NAME, True), "new tokens are another matter"
+        await world.end()
+
+    play(story)
+
+
 def test_a_slow_provider_leaves_workers_for_others() -> None:
     async def story() -> None:
         world = World(fresh(99_999), workers=4)

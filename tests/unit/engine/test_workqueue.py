@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -101,6 +102,55 @@ async def test_namespaces_take_turns(queue: WorkQueue) -> None:
         queue.add(("noisy", str(number)), Priority.CHANGE)
     queue.add(("quiet", "one"), Priority.CHANGE)
     assert ("quiet", "one") in [await take(queue) for _ in range(2)]
+
+
+class TestNobodyStarves:
+    """A tenant who gives the operator work without end does not stop what is due elsewhere."""
+
+    FLOOD = 10_000
+    NEIGHBOUR = ("neighbour", "one")
+
+    async def turns_until_the_neighbour(self, queue: WorkQueue, again: Priority | None = None) -> int:
+        for turn in range(1, self.FLOOD + 2):
+            key = await take(queue)
+            queue.done(key)
+            if key == self.NEIGHBOUR:
+                return turn
+            if again is not None:
+                queue.add(key, again)
+        raise AssertionError("its turn never came")
+
+    @pytest.mark.parametrize("theirs", Priority)
+    @pytest.mark.parametrize("flood", Priority)
+    async def test_behind_ten_thousand_objects_of_one_namespace(
+        self, queue: WorkQueue, flood: Priority, theirs: Priority
+    ) -> None:
+        for number in range(self.FLOOD):
+            queue.add(("noisy", str(number)), flood)
+        queue.add(self.NEIGHBOUR, theirs)
+        assert await self.turns_until_the_neighbour(queue) <= 8
+
+    @pytest.mark.parametrize("theirs", Priority)
+    @pytest.mark.parametrize("flood", Priority)
+    async def test_beside_objects_that_are_touched_again_and_again(
+        self, queue: WorkQueue, flood: Priority, theirs: Priority
+    ) -> None:
+        for number in range(50):
+            queue.add(("noisy", str(number)), flood)
+        queue.add(self.NEIGHBOUR, theirs)
+        assert await self.turns_until_the_neighbour(queue, again=flood) <= 8
+
+    async def test_behind_floods_of_every_kind_at_once(self, queue: WorkQueue) -> None:
+        for number, priority in itertools.product(range(1000), Priority):
+            queue.add((f"noisy-{priority}", str(number)), priority)
+        queue.add(self.NEIGHBOUR, Priority.BACKGROUND)
+        assert await self.turns_until_the_neighbour(queue) <= 16
+
+    async def test_what_is_new_still_gets_most_of_the_turns(self, queue: WorkQueue) -> None:
+        for number, priority in itertools.product(range(100), Priority):
+            queue.add((f"ns-{priority}", str(number)), priority)
+        taken = [(await take(queue))[0] for _ in range(80)]
+        assert taken.count(f"ns-{Priority.NEVER_SYNCED}") == 60
 
 
 async def test_due_keys_come_when_their_time_comes(queue: WorkQueue, clock: Clock) -> None:
