@@ -86,7 +86,7 @@ def test_tokens_are_not_sent_to(new_tenant: NewTenant, listener: Listener, case:
     tenant = new_tenant()
     before = listener.connections
     endpoint = ENDPOINTS[case].format(port=listener.port)
-    tenant.store(due(tokenEndpoint=endpoint))
+    tenant.store(due(endpoint))
     tenant.create()
     status = tenant.await_reason("TokenEndpointNotAllowed")
     assert status["grant"]["state"] == "RefreshFailing"
@@ -94,14 +94,14 @@ def test_tokens_are_not_sent_to(new_tenant: NewTenant, listener: Listener, case:
     assert value("t1") in (tenant.data() or {}).values(), "what works is mirrored all the same"
 
 
-def due(**members: object) -> dict[str, object]:
-    """Tokens that have to be refreshed now."""
-    return oauth(expiresAt=round((time.time() + 60) * 1000), **members)
+def due(endpoint: str) -> dict[str, object]:
+    """Tokens that have to be refreshed now, there."""
+    return oauth(expiresAt=round((time.time() + 60) * 1000), tokenEndpoint=endpoint)
 
 
 def test_a_tool_of_the_attackers_own_allows_no_host(tenant: Tenant, listener: Listener) -> None:
     """A tool that nobody knows has no list of hosts, so nothing is sent anywhere."""
-    tenant.store(due(tokenEndpoint=f"https://127.0.0.1:{listener.port}/token"), "mytool")
+    tenant.store(due(f"https://127.0.0.1:{listener.port}/token"), "mytool")
     tenant.create(tool="mytool")
     before = listener.connections
     tenant.await_reason("TokenEndpointNotAllowed")

@@ -263,7 +263,7 @@ class TestFirstTokensOfSomebodyElse:
 
     @pytest.mark.parametrize("name", ["../victim/github", "victim/github", "web%2F..", ""])
     def test_a_secret_of_another_namespace(self, scene: Scene, name: str) -> None:
-        spec = {"initialTokensFrom": {"secretRef": {"name": name}}}
+        spec: dict[str, Any] = {"initialTokensFrom": {"secretRef": {"name": name}}}
         answer = scene.apply(tool="github", orgId=scene.attacker.org, **spec)
         assert answer.status == 422, answer
 
@@ -281,8 +281,11 @@ SMUGGLED = {
 
 @pytest.mark.parametrize("way", SMUGGLED)
 def test_a_refresh_token_is_smuggled_out_by(own: Tenant, way: str) -> None:
-    hidden = {"refresh_token": value("refresh-other"), "nested": {"deep": {"refresh-token": value("refresh-deep")}}}
-    own.store(oauth(**hidden))
+    hidden: dict[str, Any] = {
+        "refresh_token": value("refresh-other"),
+        "nested": {"deep": {"refresh-token": value("refresh-deep")}},
+    }
+    own.store({**oauth(), **hidden})
     own.create(target=SMUGGLED[way])
     own.await_reason("SensitiveKeyNotGranted")
     assert own.secret() is None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE
 from tests.integration.helm.conftest import Installed, Team, new_team
+from tests.support import docs
 from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
 from tests.support.waiting import wait_until
 
@@ -187,6 +190,11 @@ FORBIDDEN: list[tuple[str, str, object]] = [
     ("POST", "/apis/batch/v1/namespaces/default/jobs", {}),
     ("GET", f"{CORE}/nodes", None),
     ("GET", f"{CORE}/nodes/n/proxy/pods", None),
+    ("POST", "{core}/pods/web/eviction", {}),
+    ("POST", "{core}/pods/web/binding", {}),
+    ("GET", "{core}/services/web/proxy/", None),
+    ("POST", "{core}/services", {}),
+    ("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets", None),
     # no other rights, and nobody else's identity
     ("GET", f"{CORE}/serviceaccounts", None),
     ("POST", f"{CORE}/namespaces/{NAMESPACE}/serviceaccounts/{RELEASE}/token", {}),
@@ -402,24 +410,40 @@ class TestTheUninstallHook:
         assert hook.request(method, inside(prey, path), {}).status == 403
 
 
-def test_every_verb_of_the_chart_is_accounted_for(installed: Installed) -> None:
-    """A right that is added has to come with a test above and a reason in the chart."""
-    granted = {
+Right = tuple[str, ...]
+"""API group, resource, verb, and the name when it is for one object only."""
+
+
+def rights_told() -> tuple[set[Right], set[Right]]:
+    """What the table of rights in docs/install.md says: always there, and only where a value asks for it."""
+    always: set[Right] = set()
+    on_demand: set[Right] = set()
+    for cells in docs.table("install.md", "resource"):
+        resource, group = re.match(r"`([\w/]+)` \(([\w.]+)\)", cells[0]).groups()  # type: ignore[union-attr]
+        named = re.findall(r"named `([\w-]+)`", cells[0])
+        rights = {("" if group == "core" else group, resource, verb, *named) for verb in cells[1].split(", ")}
+        (on_demand if "only with" in cells[0] else always).update(rights)
+    return always, on_demand
+
+
+def test_every_right_of_the_chart_is_in_the_table_and_no_other(installed: Installed) -> None:
+    granted: set[Right] = {
         (group, resource, verb, *rule.get("resourceNames", []))
         for path in (f"{RBAC}/clusterroles/{RELEASE}", f"{RBAC}/namespaces/{NAMESPACE}/roles/{RELEASE}")
         for rule in installed.admin.get(path).body["rules"]
         for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
     }
-    assert granted == {
-        *(("tolstoy.dev", "toolcredentials", verb) for verb in ("get", "list", "watch", "patch")),
-        ("tolstoy.dev", "toolcredentials/status", "patch"),
-        ("tolstoy.dev", "toolcredentials/finalizers", "update"),
-        *(("", "secrets", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
-        *(("", "namespaces", verb) for verb in ("get", "list", "watch")),
-        ("events.k8s.io", "events", "create"),
-        ("authentication.k8s.io", "tokenreviews", "create"),
-        ("authorization.k8s.io", "subjectaccessreviews", "create"),
-        ("coordination.k8s.io", "leases", "create"),
-        ("coordination.k8s.io", "leases", "get", "tolstoy-operator"),
-        ("coordination.k8s.io", "leases", "update", "tolstoy-operator"),
-    }
+    always, on_demand = rights_told()
+    assert always <= granted
+    assert granted <= always | on_demand
+
+
+@pytest.mark.parametrize("cells", docs.table("install.md", "resource"), ids=lambda cells: cells[0])
+def test_every_right_has_a_reason_and_is_used_by_a_test(cells: list[str]) -> None:
+    _, verbs, why, shown = cells
+    named = re.findall(r"`(\w+)`", shown)
+    tests = re.findall(r"def (test_\w+)", Path(__file__).read_text())
+    assert verbs
+    assert why
+    assert named
+    assert set(named) <= set(tests)
