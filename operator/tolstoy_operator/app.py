@@ -117,6 +117,7 @@ class Operator:
         await kopf.operator(
             registry=registry,
             settings=handlers.settings(),
+            memories=handlers.NoMemories(),
             clusterwide=True,
             stop_flag=self._kopf_stop,
             ready_flag=self._kopf_ready,
