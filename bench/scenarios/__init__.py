@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from bench.bed import Bed, open_bed
 from bench.report import Figure
-from bench.scenarios import large
+from bench.scenarios import large, refresh
 from bench.scenarios.burst import burst, live
 from bench.scenarios.drift import drift
 
@@ -59,6 +59,24 @@ class Run:
         sweeps, changes = ((1.0,), 3) if self._quick else ((60.0, 5.0), 20)
         return await large.latency(await self._large_cluster(), sweeps, changes)
 
+    async def refresh(self) -> list[Figure]:
+        if self._quick:
+            return await self._refreshed("shared", 600, 10.0, seconds=3.0, start_up=45.0)
+        figures: list[Figure] = []
+        for mode, count in (("shared", 10_000), ("exclusive", 4200), ("sole writer", 4200)):
+            figures += await self._refreshed(mode, count, refresh.AIM, seconds=120.0, start_up=40.0 + count / 100)
+        return figures
+
+    async def imported(self) -> list[Figure]:
+        if self._quick:  # it takes as long as the tokens live
+            return []
+        async with open_bed() as bed:
+            return await refresh.imported(bed, 1000, start_up=30.0)
+
+    async def _refreshed(self, mode: str, count: int, rate: float, *, seconds: float, start_up: float) -> list[Figure]:
+        async with open_bed() as bed:  # of its own: the tokens of others would be refreshed, too
+            return await refresh.sustained(bed, mode, count, rate, seconds, start_up=start_up)
+
     async def _large_cluster(self) -> large.Large:
         if self._large is None:
             bed = await self._kept()
@@ -89,4 +107,6 @@ ALL: Final[dict[str, Scenario]] = {
     "restart": Run.restart,
     "idle": Run.idle,
     "latency": Run.latency,
+    "refresh": Run.refresh,
+    "import": Run.imported,
 }

@@ -20,7 +20,7 @@ def test_all_scenarios_run_and_end_in_a_table() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     rows = [line for line in done.stdout.splitlines() if line.startswith("| `")]
-    assert {row.split("`")[1].split()[0] for row in rows} == set(ALL)
+    assert {row.split("`")[1].split()[0] for row in rows} == set(ALL) - {"import"}, "which takes too long to be quick"
     assert next(row for row in rows if "writes |" in row and row.startswith("| `restart")).split("|")[3].strip() == "0"
 
 
