@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv parts demo test e2e unit lint format simulate bench requirements chaos cluster cluster-down clean
+.PHONY: help venv parts demo test image e2e unit lint format simulate bench requirements chaos cluster cluster-down clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ test: venv parts lint ## Everything: lint, unit, component and integration tests
 	$(BIN)/coverage report --include='*/domain/*,*/services/*' --fail-under=95 --skip-covered
 	$(BIN)/pytest -n 2 --dist loadfile tests/integration
 	@$(MAKE) --no-print-directory e2e
+
+image: venv ## The operator's image, as an archive, and its size (needs buildah, and root)
+	@$(BIN)/python -m dev.image build
+	@$(BIN)/python -m dev.image report
 
 e2e: venv parts ## On a real node: one of its own, where root can run it; else it is skipped and says why
 	$(BIN)/pytest -rs tests/e2e

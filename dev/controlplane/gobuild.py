@@ -96,14 +96,14 @@ def built(tools: GoTools, progress: Progress) -> Path:
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_suffix(".lock"), tools.name, progress):
+    with locked(target.with_suffix(".lock"), tools.name, progress):
         if not target.is_dir():
             _build(tools, target, progress)
     return target
 
 
 @contextlib.contextmanager
-def _locked(path: Path, name: str, progress: Progress) -> Iterator[None]:
+def locked(path: Path, name: str, progress: Progress) -> Iterator[None]:
     """Hold an advisory lock that the kernel releases whatever becomes of this process."""
     with path.open("w") as handle:
         started = reported = time.monotonic()
