@@ -86,11 +86,12 @@ class Operator:
     async def _lead(self) -> None:
         parts = self._parts
         await parts.elector.wait_leader()
-        beside = [asyncio.create_task(part.run()) for part in (parts.sweep, parts.janitor, parts.journal)]
+        beside = (parts.sweep, parts.janitor, parts.journal, parts.propagator)
+        running = [asyncio.create_task(part.run()) for part in beside if part is not None]
         try:
             await asyncio.gather(parts.dispatcher.lead(), parts.grants.run(), parts.departures.run())
         finally:
-            await _cancel(beside)
+            await _cancel(running)
 
     async def _hold_lease(self) -> None:
         candidate = asyncio.create_task(self._parts.elector.run())

@@ -10,11 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from pathlib import Path
 
-from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
-from tolstoy_operator.domain.catalogue import CatalogueError, load_catalogue
-from tolstoy_operator.domain.endpointpolicy import parse_networks
+from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, CredentialType, ToolCredentialStatus
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
@@ -25,12 +22,13 @@ from tolstoy_operator.engine.elector import Elector, SoleReplica
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
 from tolstoy_operator.engine.imports import Imports
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Credential, Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.journal import JournalRounds
 from tolstoy_operator.engine.mirror import Mirror
+from tolstoy_operator.engine.propagation import Propagator
 from tolstoy_operator.engine.readahead import ReadAhead
-from tolstoy_operator.engine.reconciler import Reconciler, Timing
+from tolstoy_operator.engine.reconciler import OnData, Reconciler, Timing
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.engine.sweep import Sweep
 from tolstoy_operator.engine.upstream import UpstreamHealth
@@ -43,14 +41,13 @@ from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.journal import KubeJournal
 from tolstoy_operator.kube.lease import LeaseElector, new_identity
 from tolstoy_operator.kube.leases import LeasesApi
+from tolstoy_operator.kube.pods import PodsApi
 from tolstoy_operator.kube.reviews import ReviewsAuthorizer
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
-from tolstoy_operator.oauth.client import TokenClient
-from tolstoy_operator.oauth.transport import Transport
 from tolstoy_operator.observability.http import HttpServer
 from tolstoy_operator.observability.metrics import Metrics
-from tolstoy_operator.services.endpoints import Endpoints, Reach
+from tolstoy_operator.services.reach import endpoints_of
 from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
 from tolstoy_operator.services.refresh.parts import Parts as RefreshParts
 from tolstoy_operator.services.refresh.refresher import Refresher
@@ -60,8 +57,9 @@ from tolstoy_operator.services.resolver import SecretsResolver
 from tolstoy_operator.services.revocation import RevocationService
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.services.tokens import TokenService
-from tolstoy_operator.settings import Settings, SettingsError
+from tolstoy_operator.settings import Settings
 from tolstoy_operator.stores.base import SecretStore
+from tolstoy_operator.stores.ratelimit import TokenBucket
 
 LEASE_NAME = "tolstoy-operator"
 _SHORTEST_POLL = 60.0
@@ -83,6 +81,7 @@ class Parts:
     grants: Grants
     departures: Departures
     journal: JournalRounds
+    propagator: Propagator | None
     elector: Elector
     health: Health
     http: HttpServer
@@ -147,6 +146,7 @@ def _join(
     janitor = Janitor(inventory, mirror, CredentialsApi(client))
     grants = _grants(settings, inventory, tokens)
     departures = _departures(settings, inventory, client, revocations)
+    propagator = _propagator(base, inventory, tokens)
     reconciler = _reconciler(
         base,
         inventory=inventory,
@@ -155,6 +155,7 @@ def _join(
         upstream=upstream,
         grants=grants,
         departures=departures,
+        on_data=propagator.data_changed if propagator else _leave_to_kubelets,
     )
     dispatcher = Dispatcher(
         inventory=inventory,
@@ -179,6 +180,7 @@ def _join(
         grants=grants,
         departures=departures,
         journal=JournalRounds(inventory, keeper, tokens, time_scale=settings.refresh_time_scale),
+        propagator=propagator,
         elector=base.elector,
         health=health,
         http=_http(base, health),
@@ -195,6 +197,7 @@ def _reconciler(
     upstream: UpstreamHealth,
     grants: Grants,
     departures: Departures,
+    on_data: OnData,
 ) -> Reconciler:
     resolver = SecretsResolver(base.secrets, database_secret=base.settings.aws_secret_name)
     return Reconciler(
@@ -215,6 +218,7 @@ def _reconciler(
             stall_after=timedelta(seconds=base.settings.stall_after_s),
         ),
         on_status=lambda key, status: _observe(base.metrics, key, status),
+        on_data=on_data,
     )
 
 
@@ -228,6 +232,24 @@ def _grants(settings: Settings, inventory: Inventory, tokens: TokenService) -> G
         workers=settings.refresh_workers,
         time_scale=settings.refresh_time_scale,
     )
+
+
+def _propagator(base: _Base, inventory: Inventory, tokens: TokenService) -> Propagator | None:
+    if not base.settings.immediate_propagation:
+        return None
+    return Propagator(
+        inventory=inventory,
+        pods=PodsApi(base.client),
+        queue=WorkQueue(time.monotonic),
+        bucket=TokenBucket(base.settings.pod_touches_per_second),
+        old_token=tokens.old_access_token,
+        on_touch=base.metrics.observe_pod_touch,
+        clock=time.monotonic,
+    )
+
+
+def _leave_to_kubelets(_: Credential, __: CredentialType | None) -> None:
+    """What the installation chose: pods are not touched."""
 
 
 def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: UpstreamHealth) -> Sweep:
@@ -332,7 +354,7 @@ def _protocol(settings: Settings, client: KubeClient, store: SecretStore) -> Ref
 def _tokens(
     settings: Settings, protocol: RefreshParts, *, secrets: SecretsService, metrics: Metrics
 ) -> tuple[TokenService, RevocationService]:
-    endpoints = _endpoints(settings, protocol.rules.request_deadline_s)
+    endpoints = endpoints_of(settings, protocol.rules.request_deadline_s)
     tokens = TokenService(
         refresher=Refresher(protocol),
         endpoints=endpoints,
@@ -344,24 +366,6 @@ def _tokens(
         revoker=Revoker(protocol), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
     )
     return tokens, revocations
-
-
-def _endpoints(settings: Settings, deadline: float) -> Endpoints:
-    """Raises `SettingsError`: what an organisation got wrong must stop the start, not a refresh at night."""
-    try:
-        networks = parse_networks(settings.token_endpoint_networks)
-    except ValueError as error:
-        raise SettingsError(f"TOKEN_ENDPOINT_NETWORKS: {error}") from None
-    try:
-        origins = frozenset(settings.token_endpoint_origins)
-        reach = Reach(hosts=settings.token_endpoint_hosts, networks=networks, origins=origins)
-    except ValueError as error:
-        raise SettingsError(f"TOKEN_ENDPOINT_HOSTS or TOKEN_ENDPOINT_ORIGINS: {error}") from None
-    try:
-        catalogue = load_catalogue(Path(settings.providers_dir) if settings.providers_dir else None)
-    except CatalogueError as error:
-        raise SettingsError(f"PROVIDERS_DIR: {error}") from None
-    return Endpoints(TokenClient(Transport(deadline=deadline)), catalogue, reach, time.monotonic)
 
 
 def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]) -> Elector:

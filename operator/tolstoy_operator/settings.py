@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     token_endpoint_origins: CommaList = Field((), description="Exact origins without any check: development only")
     providers_dir: str = Field("", description="Directory of catalogue entries of the organisation's own")
 
+    immediate_propagation: bool = Field(
+        True, description="Pods that mount a changed Secret are touched, so that their kubelet looks at once"
+    )
+    pod_touches_per_second: int = Field(50, ge=1, le=1000, description="The rate of these touches")
+
     leader_election: bool = Field(True, description="Several replicas: one acts, the others stand by")
     pod_name: str = Field("tolstoy-operator", min_length=1, max_length=253, description="Identity in the Lease")
     pod_namespace: str = Field("tolstoy-system", min_length=1, max_length=63, description="Namespace of the Lease")

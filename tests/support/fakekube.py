@@ -46,10 +46,13 @@ class _Fault:
 
 
 class FakeKube:
-    """Objects by path. `requests` records what the code under test sends; `events` what its watches would show."""
+    """Objects by path. `requests` records what the code under test sends, `lists` what it lists; `events` what its
+    watches would show.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.lists: list[str] = []
         self.events: list[tuple[str, Object]] = []
         self.meanwhile: Callable[[Request], None] | None = None
         """Called once before the next request is carried out: somebody is faster."""
@@ -140,7 +143,8 @@ class FakeKube:
             return _answer(self._apply(path, body, manager), lost)
         before = self._existing(path.removesuffix("/status"))
         if content_type == MERGE_PATCH:
-            return _answer(self._merge_status(path, before, body), lost)
+            merge = self._merge_status if path.endswith("/status") else self._merge_object
+            return _answer(merge(path, before, body), lost)
         assert content_type == JSON_PATCH
         try:
             fresh = jsonpatch.JsonPatch(body).apply(before)
@@ -156,12 +160,15 @@ class FakeKube:
         self._remove(path)
         _answer({}, lost)
 
-    async def list_pages(self, path: str, *, selector: str | None = None, limit: int = 2) -> AsyncIterator[Object]:
+    async def list_pages(
+        self, path: str, *, selector: str | None = None, fields: str | None = None, limit: int = 2
+    ) -> AsyncIterator[Object]:
+        self.lists.append(path)
         self._arrive("LIST", path)
         items = [
             body
             for body in self.all(path).values()
-            if selector is None or selector in body["metadata"].get("labels", {})
+            if (selector is None or selector in body["metadata"].get("labels", {})) and _has_field(body, fields)
         ]
         version = str(next(self._versions))
         for start in range(0, max(len(items), 1), limit):
@@ -189,9 +196,13 @@ class FakeKube:
             raise NotFound
         return copy.deepcopy(self._objects[path])
 
+    def _merge_object(self, path: str, before: Object, body: Object) -> Object:
+        if body["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+            raise Unprocessable(reason="Invalid")
+        return self._store(path, _merged(before, body), "unknown", "Update")
+
     def _merge_status(self, path: str, before: Object, body: Object) -> Object:
         """Only what we send: the status of a credential, guarded by its resourceVersion."""
-        assert path.endswith("/status")
         assert body.keys() == {"metadata", "status"}
         if body["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
             raise Conflict
@@ -304,6 +315,17 @@ def _belongs(at: str, collection: str) -> bool:
         api, _, plural = collection.rpartition("/")
         return at.startswith(f"{api}/namespaces/") and parent.endswith(f"/{plural}")
     return parent == collection
+
+
+def _has_field(body: Mapping[str, Any], wanted: str | None) -> bool:
+    """Whether a field has a value, in the form `status.phase=Running`."""
+    if wanted is None:
+        return True
+    path, _, value = wanted.partition("=")
+    node: Any = body
+    for step in path.split("."):
+        node = (node or {}).get(step)
+    return bool(node == value)
 
 
 def _is_watched(path: str) -> bool:

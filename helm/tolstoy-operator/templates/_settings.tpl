@@ -26,6 +26,8 @@ TOKEN_ENDPOINT_HOSTS: {{ .Values.refresh.tokenEndpointHosts | join "," | quote }
 TOKEN_ENDPOINT_NETWORKS: {{ .Values.refresh.tokenEndpointNetworks | join "," | quote }}
 TOKEN_ENDPOINT_ORIGINS: {{ .Values.refresh.tokenEndpointOrigins | join "," | quote }}
 PROVIDERS_DIR: {{ ternary "/etc/tolstoy/providers" "" (ne .Values.refresh.providersConfigMap "") | quote }}
+IMMEDIATE_PROPAGATION: {{ .Values.propagation.immediate | quote }}
+POD_TOUCHES_PER_SECOND: {{ .Values.propagation.podsPerSecond | int64 | quote }}
 LEADER_ELECTION: {{ .Values.leaderElection | quote }}
 HTTP_HOST: {{ .Values.http.host | quote }}
 HTTP_PORT: {{ .Values.http.port | int64 | quote }}

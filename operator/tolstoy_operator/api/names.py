@@ -33,6 +33,9 @@ UPSTREAM_VERSION_ANNOTATION: Final = "tolstoy.dev/upstream-version"
 # On a Secret of somebody else that invites a credential to merge into it.
 ALLOW_MERGE: Final = "tolstoy.dev/allow-merge"
 
+# On a pod that mounts a Secret of ours: the resourceVersion that the Secret has got.
+SECRET_CHANGED: Final = "tolstoy.dev/secret-changed"  # noqa: S105 - a name
+
 # Field managers of our writes: one for Secrets that are ours, one per credential for Secrets that we merge into.
 FIELD_MANAGER: Final = "tolstoy-operator"
 MERGE_MANAGER_PREFIX: Final = "tolstoy.dev/"

@@ -48,6 +48,13 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
+class Propagation(StrEnum):
+    """How a change of the Secret gets into the files of running pods: at the kubelet's next look, or at once."""
+
+    KUBELET = "Kubelet"
+    IMMEDIATE = "Immediate"
+
+
 class RevocationPolicy(StrEnum):
     """What happens to the OAuth grant when the last ToolCredential that uses it is deleted."""
 
@@ -71,7 +78,10 @@ class _Model(BaseModel):
 
 
 class Target(_Model):
-    """The Secret to write. `keys` None: the safe keys of the credential's type."""
+    """The Secret to write.
+
+    `keys` None: the safe keys of the credential's type. `propagation` None: what the tool needs.
+    """
 
     name: str | None = None
     type: str = "Opaque"
@@ -81,6 +91,7 @@ class Target(_Model):
     template: dict[str, str] | None = None
     creation_policy: CreationPolicy = CreationPolicy.OWNER
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    propagation: Propagation | None = None
 
 
 class OAuth(_Model):

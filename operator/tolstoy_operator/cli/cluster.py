@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from tolstoy_operator.api import names
-from tolstoy_operator.cli.consumers import Owner, active, controller, uses_of
 from tolstoy_operator.cli.errors import CliError, told
+from tolstoy_operator.domain.consumers import Owner, active, controller, uses_of
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import MERGE_PATCH, KubeClient, Object
 from tolstoy_operator.kube.errors import Forbidden, KubeError, NotFound

@@ -15,15 +15,6 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def moment(text: str | None) -> datetime | None:
-    """A time out of an object, None when there is none or when it cannot be read. Without an offset it is in UTC."""
-    try:
-        found = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
 def stamp(at: datetime | None) -> str | None:
     """RFC 3339 in UTC and whole seconds."""
     if at is None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import MEANINGS, Reason
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, GrantState, ToolCredentialStatus
-from tolstoy_operator.cli.text import moment, span, stamp
-from tolstoy_operator.domain.status import condition, parse_status
+from tolstoy_operator.cli.text import span, stamp
+from tolstoy_operator.domain.status import condition, moment, parse_status
 
 JSON_VERSION: Final = f"cli.{names.GROUP}/v1"
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 import click
 
 from tolstoy_operator.cli.cluster import Surroundings
-from tolstoy_operator.cli.consumers import Mode, Reader, Use, readers
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned, table
-from tolstoy_operator.cli.text import both, clean, moment, relative, stamp
+from tolstoy_operator.cli.text import both, clean, relative, stamp
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, explain
+from tolstoy_operator.domain.consumers import Mode, Reader, Use, readers
+from tolstoy_operator.domain.status import moment
 
 _MOST_EVENTS: Final = 10
 _MOST_NAMES: Final = 5

@@ -137,8 +137,16 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """The inverse of `format_time`; also takes fractions and offsets. Raises `ValueError`."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time out of an object of others, None when there is none or when it cannot be read."""
+    try:
+        return parse_time(text or "")
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from enum import IntEnum
 
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
@@ -23,6 +24,14 @@ from tolstoy_operator.observability import audit
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
+
+
+class Written(IntEnum):
+    """What a write changed. `MARKS`: labels, annotations or owner."""
+
+    NOTHING = 0
+    MARKS = 1
+    DATA = 2
 
 
 class Mirror:
@@ -80,15 +89,15 @@ class Mirror:
 
     async def apply(
         self, credential: Credential, name: str, data: Mapping[str, bytes], *, upstream: str, version_id: str
-    ) -> bool:
-        """Write `data` where the credential wants it, if it is not there. Returns whether something was written.
+    ) -> Written:
+        """Write `data` where the credential wants it, if it is not there. Returns what was written.
 
         Raises `Problem` when the target cannot be ours, and `KubeError` when the API server does not answer.
         """
         if credential.spec is None:
             raise AssertionError
         if not self._inventory.is_live(credential.uid):
-            return False  # it went while its value was read
+            return Written.NOTHING  # it went while its value was read
         owner = Identity(credential.key[0], credential.key[1], credential.uid)
         try:
             if credential.owns:
@@ -147,13 +156,13 @@ class Mirror:
             self._inventory.observe_secret(fresh)
             _audit(audit.Operation.WITHDRAW, actor, existing.name)
 
-    async def _own(self, desired: DesiredSecret) -> bool:
-        """Returns whether it was, or may have been, us who brought the Secret to where it is."""
+    async def _own(self, desired: DesiredSecret) -> Written:
+        """Returns what it was, or may have been, us who changed."""
         existing = self._inventory.secret((desired.owner.namespace, desired.name))
         for attempt in range(_ATTEMPTS):
             operations = self._operations(existing, desired) if existing else []
             if existing and not operations:
-                return attempt > 0  # the answer to an earlier attempt may have been lost
+                return Written.DATA if attempt else Written.NOTHING  # an earlier attempt's answer may have been lost
             try:
                 body = await self._write(existing, desired, operations)
             except (Conflict, NotFound, Unprocessable) as error:
@@ -162,7 +171,8 @@ class Mirror:
                     raise error from None  # nobody was faster: it is refused as such
             else:
                 self._inventory.observe_secret(body)
-                return True
+                same = existing and not manifest.data_differs(existing, desired, self._fingerprint)
+                return Written.MARKS if same else Written.DATA
         raise Conflict(reason="Overtaken")
 
     async def _write(
@@ -190,10 +200,10 @@ class Mirror:
             raise _conflict(desired.name, "is immutable and holds another value: delete it")
         return manifest.rewrite(existing, desired, self._fingerprint)
 
-    async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes]) -> bool:
+    async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes]) -> Written:
         existing = await self._invited(credential, name)
         if manifest.is_merged(existing, credential.uid, data, self._fingerprint):
-            return False
+            return Written.NOTHING
         # What was ours and was edited by hand belongs to the hand now; the status knows that we had put it there.
         told = credential.status.target
         ours = existing.merged_keys.get(credential.uid, frozenset()).union(
@@ -204,7 +214,7 @@ class Mirror:
             raise _conflict(name, f'has a key "{foreign[0]}" that is not from this ToolCredential')
         body, manager = manifest.merged(existing, data), manifest.merge_manager(credential.uid)
         self._inventory.observe_secret(await self._api.merge(existing.namespace, name, body, manager=manager))
-        return True
+        return Written.DATA
 
     async def _invited(self, credential: Credential, name: str) -> ExistingSecret:
         existing = self._inventory.secret((credential.key[0], name))

@@ -44,7 +44,7 @@ from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
-from tolstoy_operator.engine.mirror import Mirror
+from tolstoy_operator.engine.mirror import Mirror, Written
 from tolstoy_operator.engine.problem import Problem, from_store
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.kube.errors import NotFound
@@ -58,6 +58,10 @@ _log = logging.getLogger(__name__)
 UNKNOWN_NAMESPACE_PAUSE = 5.0
 NOT_SURE_PAUSE = 30.0
 """Seconds until another look, should nobody tell before."""
+
+
+OnData = Callable[[Credential, CredentialType | None], None]
+"""Told when the data of a credential's Secret has changed, and what its upstream document is. It returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Reconciler:
         region: str,
         timing: Timing,
         on_status: Callable[[Key, ToolCredentialStatus], None],
+        on_data: OnData,
     ) -> None:
         self._inventory = inventory
         self._secrets = secrets
@@ -124,6 +129,7 @@ class Reconciler:
         self._region = region
         self._timing = timing
         self._on_status = on_status
+        self._on_data = on_data
 
     async def reconcile(self, key: Key, failures: int) -> tuple[Reason | None, float | None]:
         """Do what the credential needs now. `failures`: how often in a row it did not end well before.
@@ -180,9 +186,10 @@ class Reconciler:
         version = fetched.version
         if self._may_be_behind(credential, version.version_id) and self._grants.settling(upstream):
             raise _NotSure
-        learned.written = await self._mirror.apply(
-            credential, name, data, upstream=upstream, version_id=version.version_id
-        )
+        written = await self._mirror.apply(credential, name, data, upstream=upstream, version_id=version.version_id)
+        learned.written = written is not Written.NOTHING
+        if written is Written.DATA:
+            self._on_data(credential, learned.credential_type)
         learned.upstream = UpstreamStatus(
             name=upstream, arn=version.arn, version_id=version.version_id, region=self._region
         )

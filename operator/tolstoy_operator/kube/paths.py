@@ -42,9 +42,9 @@ def events_of_core(namespace: str) -> str:
     return _namespaced("/api/v1", namespace, "events")
 
 
-def pods(namespace: str) -> str:
-    """The Pods of a namespace."""
-    return _namespaced("/api/v1", namespace, "pods")
+def pods(namespace: str, name: str | None = None) -> str:
+    """The Pods of a namespace, or one of them."""
+    return _namespaced("/api/v1", namespace, "pods", name)
 
 
 def apps(namespace: str, plural: str, name: str | None = None) -> str:

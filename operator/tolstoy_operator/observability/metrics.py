@@ -110,6 +110,7 @@ class Metrics:
         self._register_process(version)
         self._register_work()
         self._register_traffic()
+        self._register_pods()
         self._register_credentials()
 
     def bind(self, source: FigureSource) -> None:
@@ -143,6 +144,11 @@ class Metrics:
     def observe_revocation(self, tool: str, outcome: str) -> None:
         """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "waiting" or a reason)."""
         self._revocations.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
+
+    def observe_pod_touch(self, outcome: str, seconds: float) -> None:
+        """A pod was told of a changed Secret, so many seconds after the change. `outcome`: "ok" or an error class."""
+        self._pod_touches.labels(self._words["outcome"](outcome)).inc()
+        self._pod_touch_seconds.observe(seconds)
 
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
@@ -243,6 +249,20 @@ class Metrics:
             "Requests to the Kubernetes API, code 0 for those without an answer.",
             ["verb", "resource", "code"],
             registry=registry,
+        )
+
+    def _register_pods(self) -> None:
+        self._pod_touches = Counter(
+            "tolstoy_pod_touches",
+            "Pods told that a Secret they mount has changed.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._pod_touch_seconds = Histogram(
+            "tolstoy_pod_touch_delay_seconds",
+            "Time from the change of a Secret to the touch of a pod.",
+            buckets=_CALL_SECONDS,
+            registry=self.registry,
         )
 
     def _register_credentials(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument, consent_end
+from tolstoy_operator.domain.refresh import OldAccessToken
 from tolstoy_operator.domain.schedule import refresh_due
 from tolstoy_operator.domain.tokenhealth import Health
 from tolstoy_operator.observability import audit
@@ -96,6 +97,10 @@ class TokenService:
     def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
         """When the grant ends whatever is done, epoch seconds; None when it does not, or nobody knows."""
         return consent_end(arn, document, self._endpoints.of(tool_of(name)).traits.refresh_hard_s)
+
+    def old_access_token(self, name: str) -> OldAccessToken:
+        """What a refresh of secret `name` does to the access token in use, as far as its provider is known."""
+        return self._endpoints.of(tool_of(name)).traits.old_access_token
 
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         """When the tokens of secret `name` have to be refreshed: see `domain.schedule.refresh_due`."""

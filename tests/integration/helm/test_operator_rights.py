@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.integration.helm.conftest import Installed, Team, new_team
 from tests.support import docs
 from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
 from tests.support.waiting import wait_until
+from tolstoy_operator.api.names import SECRET_CHANGED
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +64,22 @@ def with_credential(team: Team) -> str:
     team.annotate(allowed_orgs="org-abc123")
     assert team.developer.post(team.credentials, credential("github", tool="github", orgId="org-abc123")).ok
     return f"{team.credentials}/github"
+
+
+@pytest.fixture
+def web(team: Team) -> str:
+    """Path of a pod in the team's namespace."""
+    return with_pod(team)
+
+
+def with_pod(team: Team) -> str:
+    account = f"{CORE}/namespaces/{team.namespace}/serviceaccounts/default"
+    wait_until(lambda: team.admin.get(account).ok, "the namespace has its ServiceAccount")
+    metadata = {"name": "web", "labels": {"app": "web"}, "annotations": {"example.com/theirs": "kept"}}
+    spec = {"containers": [{"name": "web", "image": "registry.example.com/web"}]}
+    pods = f"{CORE}/namespaces/{team.namespace}/pods"
+    assert team.developer.post(pods, {"metadata": metadata, "spec": spec}).ok
+    return f"{pods}/web"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +147,13 @@ class TestWhatItDoes:
         assert operator.delete(f"{journal}/tolstoy-journal-1").ok
         assert operator.post(SECRETS.format(team.namespace), entry).status == 403
 
+    def test_it_finds_pods_and_has_their_kubelet_look(self, operator: KubeApi, web: str) -> None:
+        (found,) = operator.get(web.rpartition("/")[0]).body["items"]
+        body = {"metadata": {"uid": found["metadata"]["uid"], "annotations": {SECRET_CHANGED: "12"}}}
+        assert operator.patch(web, body).ok
+        body["metadata"]["uid"] = "11111111-1111-1111-1111-111111111111"
+        assert operator.patch(web, body).status == 422
+
     def test_it_tells_what_happened(self, operator: KubeApi, team: Team) -> None:
         event = {
             "apiVersion": "events.k8s.io/v1",
@@ -180,7 +205,13 @@ FORBIDDEN: list[tuple[str, str, object]] = [
     ("PATCH", "{core}/status", {"metadata": {"annotations": {"tolstoy.dev/allowed-orgs": "org-x"}}}),
     ("DELETE", "{core}", None),
     # no code
-    ("GET", f"{CORE}/pods", None),
+    ("GET", "{core}/pods/web", None),
+    ("GET", "{core}/pods?watch=true", None),
+    ("PUT", "{core}/pods/web", {}),
+    ("DELETE", "{core}/pods/web", None),
+    ("PATCH", "{core}/pods/web/status", {}),
+    ("PATCH", "{core}/pods/web/ephemeralcontainers", {}),
+    ("PATCH", "{core}/pods/web/resize", {}),
     ("POST", "{core}/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}),
     ("POST", "{core}/pods/web/exec?command=sh", None),
     ("POST", "{core}/pods/web/ephemeralcontainers", None),
@@ -289,6 +320,41 @@ class TestWhatItMayPatchOfACredential:
 
     def test_others_are_not_held_to_it(self, team: Team, bound: str) -> None:
         assert team.developer.patch(bound, {"metadata": {"labels": {"a": "b"}}}).ok
+
+
+class TestWhatItMayPatchOfAPod:
+    """RBAC lets the operator patch any part; a policy keeps it to one annotation, and that to a number."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"spec": {"activeDeadlineSeconds": 1}},
+            {"metadata": {"labels": {"app": "theirs"}}},
+            {"metadata": {"labels": {"app": None}}},
+            {"metadata": {"annotations": {"example.com/mine": "x"}}},
+            {"metadata": {"annotations": {"example.com/theirs": "other"}}},
+            {"metadata": {"annotations": {"example.com/theirs": None}}},
+            {"metadata": {"annotations": {SECRET_CHANGED: "12", "example.com/theirs": "other"}}},
+            {"metadata": {"annotations": {SECRET_CHANGED: "x"}}},
+            {"metadata": {"annotations": {SECRET_CHANGED: "1" * 21}}},
+            {"metadata": {"finalizers": ["example.com/mine"]}},
+            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
+        ],
+        ids=json.dumps,
+    )
+    def test_nothing_else(self, operator: KubeApi, web: str, body: dict[str, Any]) -> None:
+        answer = operator.patch(web, body)
+        assert answer.status == 403, answer
+        assert "the operator changes nothing of a pod but its annotation" in answer.message
+
+    def test_no_other_image(self, operator: KubeApi, web: str) -> None:
+        image = [{"op": "replace", "path": "/spec/containers/0/image", "value": "registry.example.com/theirs"}]
+        answer = operator.patch(web, image, JSON_PATCH)
+        assert answer.status == 403, answer
+        assert "the operator changes nothing of a pod but its annotation" in answer.message
+
+    def test_others_are_not_held_to_it(self, team: Team, web: str) -> None:
+        assert team.developer.patch(web, {"metadata": {"labels": {"app": "other"}}}).ok
 
 
 class TestWhatAStolenTokenCannotDoToSecrets:

@@ -265,6 +265,7 @@ def test_what_is_optional_can_be_left_out(helm: Helm) -> None:
     off = {
         "crds": {"install": False},
         "admissionPolicies": {"enabled": False},
+        "propagation": {"immediate": False},
         "networkPolicy": {"enabled": False},
         "hooks": {"releaseFinalizers": {"enabled": False}},
         "rbac": {"aggregateToDefaultRoles": False},

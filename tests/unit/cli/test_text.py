@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tolstoy_operator.cli.text import both, clean, moment, parse_span, span, stamp
+from tolstoy_operator.cli.text import both, clean, parse_span, span, stamp
+from tolstoy_operator.domain.status import moment
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 

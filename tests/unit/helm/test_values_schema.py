@@ -40,6 +40,8 @@ NONSENSE: list[tuple[str, object]] = [
     ("refresh.tokenEndpointHosts", ["a.example.com,b.example.com"]),
     ("refresh.tokenEndpointOrigins", ["http://127.0.0.1:9000/token"]),
     ("tenancy.unbindGraceSeconds", 9_999_999),
+    ("propagation.immediate", "always"),
+    ("propagation.podsPerSecond", 0),
     ("leaderElection", "yes"),
     ("logLevel", "TRACE"),
     ("http.port", 80),
@@ -81,6 +83,12 @@ def test_nonsense_is_refused_at_its_place(path: str, value: object) -> None:
 def test_one_replica_where_two_would_do_harm(only_one: Mapping[str, Any]) -> None:
     assert not VALIDATOR.is_valid(with_overrides(BASE, {**only_one, "replicas": 2}))
     assert VALIDATOR.is_valid(with_overrides(BASE, {**only_one, "replicas": 1}))
+
+
+def test_pods_are_patched_only_under_a_policy() -> None:
+    without = {"admissionPolicies": {"enabled": False}}
+    assert not VALIDATOR.is_valid(with_overrides(BASE, without))
+    assert VALIDATOR.is_valid(with_overrides(BASE, {**without, "propagation": {"immediate": False}}))
 
 
 @pytest.mark.parametrize("alone", [{"exclusive": True}, {"soleWriter": True, "clusterId": "a"}], ids=str)

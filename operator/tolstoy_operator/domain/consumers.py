@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from tolstoy_operator.cli.text import moment
+from tolstoy_operator.domain.status import moment
 
 Owner = tuple[str, str]
 """Kind and name of a workload, or of a pod that has none."""
@@ -73,6 +73,11 @@ def uses_of(spec: Mapping[str, Any], secret: str) -> tuple[Use, ...]:
     if any(item.get("name") == secret for item in spec.get("imagePullSecrets") or ()):
         found.append(Use(Mode.IMAGE_PULL, None, "imagePullSecrets"))
     return tuple(found)
+
+
+def is_followed(spec: Mapping[str, Any], secret: str) -> bool:
+    """Whether a container of a pod with this spec sees changes of the Secret in its files."""
+    return any(use.mode is Mode.VOLUME for use in _volumes(spec, secret))
 
 
 def controller(body: Mapping[str, Any]) -> Owner | None:

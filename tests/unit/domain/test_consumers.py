@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.objects import NOW, at, pod
-from tolstoy_operator.cli.consumers import Mode, Owner, Reader, Use, readers, uses_of
+from tolstoy_operator.domain.consumers import Mode, Owner, Reader, Use, readers, uses_of
 
 SECRET = "github"
 
