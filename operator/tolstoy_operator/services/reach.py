@@ -1,4 +1,4 @@
-"""From an installation's settings to the token endpoints that it may use: what is wrong with them is said at the start."""
+"""From an installation's settings to the token endpoints that it may use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tolstoy_operator.settings import Settings, SettingsError
 
 
 def endpoints_of(settings: Settings, deadline: float) -> Endpoints:
-    """The endpoints; a request to one takes `deadline` seconds at most. Raises `SettingsError`: what an organisation got wrong must
-    stop the start, not a refresh at night.
+    """Endpoints whose requests take `deadline` seconds at most.
+
+    Raises `SettingsError`: what an organisation got wrong must stop the start, not a refresh at night.
     """
     try:
         networks = parse_networks(settings.token_endpoint_networks)
