@@ -172,7 +172,7 @@ def why(name: str, output: str, **options: str | None) -> None:
 @tolstoy.command()
 @click.argument("name")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Whether to wait for the outcome.")
-@click.option("--timeout", type=Span(), default="30s", show_default=True, help="How long to wait, such as 1m.")
+@click.option("--timeout", type=Span(), default="1m", show_default=True, help="How long to wait, such as 1m.")
 @_output("text", "json")
 @connected
 def refresh(name: str, wait: bool, timeout: timedelta, output: str, **options: str | None) -> None:

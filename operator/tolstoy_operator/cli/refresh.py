@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from tolstoy_operator.api.names import FORCE_SYNC
-from tolstoy_operator.api.reasons import GRANT_REASONS
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned
@@ -18,10 +17,6 @@ from tolstoy_operator.kube.client import Object
 
 PAUSE: Final = 0.5
 """Seconds between two looks at the object."""
-SETTLE: Final = 5.0
-"""Seconds for which a grant in trouble is watched after the sync: the refresh that it asks for ends a moment later."""
-
-_GRANT_REASONS = frozenset(reason.value for reason in GRANT_REASONS)
 
 
 class Credentials(Protocol):
@@ -111,10 +106,6 @@ async def refresh(
             raise _silent(namespace, name, timeout)
         await clocks.sleep(PAUSE)
         asked = view(await cluster.credential(namespace, name))
-    settled = clocks.elapsed() + SETTLE
-    while asked.reason in _GRANT_REASONS and clocks.elapsed() < min(settled, deadline):
-        await clocks.sleep(PAUSE)
-        asked = view(await cluster.credential(namespace, name))
     return Outcome(before, asked)
 
 
@@ -132,5 +123,6 @@ def _handled(asked: CredentialView, before: CredentialView) -> bool:
 def _silent(namespace: str, name: str, timeout: float) -> CliError:
     return CliError(
         f"the operator has not looked at {namespace}/{name} within {timeout:g} s",
-        "it will when it runs: ask the platform team, whether its pods do; a longer --timeout waits longer",
+        "it goes on by itself when it runs: a longer --timeout waits longer for a slow provider; else ask the platform "
+        "team, whether the operator's pods run",
     )

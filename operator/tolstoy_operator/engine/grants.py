@@ -23,6 +23,7 @@ from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.schedule import refresh_retry
 from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.questions import Questions
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.services.refresh.endings import Problem
 from tolstoy_operator.services.tokens import Refreshed, TokenService
@@ -121,6 +122,7 @@ class Grants:
         self._scale = time_scale
         self._grants: dict[str, Grant] = {}
         self._insist: set[str] = set()
+        self.questions = Questions(inventory.is_live)
         self._turns = _Turns(queue, share=workers - workers // 4)
         self._finished = asyncio.Event()
         self._finished.set()
@@ -165,14 +167,20 @@ class Grants:
         waits = (now - grant.due_at for grant in self._grants.values() if grant.due_at and _is_hopeful(grant.trouble))
         return max(0.0, max(waits, default=0.0))
 
-    def refresh_now(self, name: str) -> None:
-        """Look at once, and try also a grant whose refusal is on record; for the same tokens once a minute only."""
+    def refresh_now(self, name: str, uid: str, mark: str) -> None:
+        """Look at once, and try also a grant whose refusal is on record; for the same tokens once a minute only.
+
+        `uid`, `mark`: the credential that asks, and with which mark. While its question waits in `questions`, the pass
+        that answers it has not ended; all users are told when it has.
+        """
         grant, now = self._grants.get(name), self._clock()
-        if grant is None or (
-            grant.commanded_at is not None and abs(now - grant.commanded_at) < COMMAND_PAUSE * self._scale
-        ):
+        if grant is None or self.questions.knows(name, uid, mark):
+            return
+        if grant.commanded_at is not None and abs(now - grant.commanded_at) < COMMAND_PAUSE * self._scale:
+            self.questions.join(name, uid, mark)
             return
         grant.commanded_at = now
+        self.questions.ask(name, uid, mark)
         self._insist.add(name)
         self._queue.add(_key(name), Priority.CHANGE)
 
@@ -204,6 +212,7 @@ class Grants:
             if not self._turns.take(key):
                 self._queue.done(key)
                 continue
+            self.questions.begin(key[1])
             pause = None
             try:
                 pause = await self._refresh(key[1])
@@ -211,6 +220,8 @@ class Grants:
                 _log.exception("refresh failed", extra={"secret": key[1]})
                 pause = LOOK_PAUSE * self._scale
             finally:
+                if self.questions.end(key[1]):
+                    self._changed(self._inventory.users_of(key[1]))
                 self._queue.done(key)
                 self._turns.give_back(key)
             self._schedule(key[1], pause)

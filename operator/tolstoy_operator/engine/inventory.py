@@ -61,6 +61,13 @@ class Credential:
         return self.packed_status.reason
 
     @property
+    def new_mark(self) -> str | None:
+        """The force-sync that nobody has acknowledged yet, if there is one."""
+        if self.force_sync is None or self.force_sync == self.status.last_handled_force_sync:
+            return None
+        return self.force_sync
+
+    @property
     def deleting(self) -> bool:
         """Whether its deletion has begun."""
         return self.deleted_at is not None

@@ -198,9 +198,9 @@ class Reconciler:
 
     async def _fetch(self, credential: Credential, learned: _Learned) -> Fetched:
         _, upstream = _names(credential)
-        if credential.force_sync != credential.status.last_handled_force_sync:
+        mark = credential.new_mark
+        if mark is not None and not self._grants.questions.knows(upstream, credential.uid, mark):
             self._secrets.invalidate(upstream)
-            self._grants.refresh_now(upstream)
         learned.upstream = credential.status.upstream or UpstreamStatus(name=upstream, region=self._region)
         try:
             fetched = await self._secrets.get(upstream, actor=Actor(*credential.key, credential.uid))
@@ -253,6 +253,9 @@ class Reconciler:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
         document = _oauth(fetched)
         grant = self._grants.note(fetched.version, document, _told(credential.status, fetched.version.version_id))
+        mark = credential.new_mark
+        if mark is not None:
+            self._grants.refresh_now(fetched.version.name, credential.uid, mark)
         learned.consent_ends = grant.consent_ends
         return grant_status(
             document,
@@ -307,7 +310,7 @@ class Reconciler:
             credential_type=learned.credential_type,
             grant=learned.grant,
             upstream=learned.upstream,
-            force_sync=credential.force_sync,
+            force_sync=self._handled(credential),
         )
         before = credential.status
         status = next_status(before, finding, facts, now=now, stall_after=self._timing.stall_after)
@@ -322,6 +325,12 @@ class Reconciler:
         if is_news(before, status):
             await self._announce(credential, finding, now)
         return status
+
+    def _handled(self, credential: Credential) -> str | None:
+        """The mark to acknowledge: the latest, unless the refresh that it asks for has not ended."""
+        mark, upstream = credential.new_mark, credential.upstream or ""
+        waits = mark is not None and self._grants.questions.waits(upstream, credential.uid, mark)
+        return credential.status.last_handled_force_sync if waits else credential.force_sync
 
     async def _announce(self, credential: Credential, finding: Finding, now: datetime) -> None:
         warning = finding.reason not in (Reason.SYNCED, Reason.SUSPENDED)

@@ -9,7 +9,7 @@ import pytest
 
 from dev.oauth.proxy import Action, ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, OAuthServer
-from dev.testbed import OperatorProcess, eventually
+from dev.testbed import OperatorProcess
 from tests.integration.tokens.consent import Consent
 
 NewConsent = Callable[..., Consent]
@@ -82,7 +82,7 @@ class TestConsent:
         consent.create()
         consent.await_reason("ReauthorizationRequired")
         consent.tenant.force_sync(consent.tool)
-        eventually(lambda: consent.family().requests == (3,), what="the provider is asked again")
+        assert consent.family().requests == (3,), "it is handled when the provider has been asked again"
         consent.await_reason("ReauthorizationRequired")
 
 

@@ -28,6 +28,7 @@ from tolstoy_operator.stores.base import SecretVersion
 EPOCH = 1_790_000_000.0
 NAME = "tolstoy/github/org-abc123"
 KEY = ("shop", "github")
+UID = credential_object()["metadata"]["uid"]
 
 
 def document(ends: float | None = 3600.0, *, refresh_token: str | None = "r1", **members: object) -> OAuthDocument:
@@ -519,8 +520,8 @@ def test_a_person_can_have_a_refused_grant_tried_at_once() -> None:
         world = World(failed(Problem.REAUTHORIZATION_REQUIRED), fresh(99_999))
         world.grants.note(version(), document(300))
         await world.until(10)
-        world.grants.refresh_now(NAME)
-        world.grants.refresh_now("tolstoy/github/of-nobody")
+        world.grants.refresh_now(NAME, UID, "1")
+        world.grants.refresh_now("tolstoy/github/of-nobody", UID, "1")
         await world.until(11)
         assert world.tokens.asked == [(0.0, NAME, False), (10.0, NAME, True)]
         assert world.grants.trouble(NAME) is None
@@ -535,14 +536,109 @@ def test_commands_without_end_ask_the_provider_once_a_minute() -> None:
         world.grants.note(version(), document(300))
         for second in range(10, 10 + 3 * 60):
             await world.until(second)
-            world.grants.refresh_now(NAME)
+            world.grants.refresh_now(NAME, UID, f"at {second}")
         await world.until(200)
         assert [at for at, _, insist in world.tokens.asked if insist] == [10, 70, 130]
         world.grants.note(version(2), document(300))
         await world.until(201)
-        world.grants.refresh_now(NAME)
+        world.grants.refresh_now(NAME, UID, "another")
         await world.until(202)
         assert world.tokens.asked[-1] == (201.0, NAME, True), "new tokens are another matter"
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [fresh(99_999), fresh(99_999, 1, made=False), failed(Problem.REFRESH_FAILING), Refreshed(retry_after=5), OSError()],
+    ids=["refreshed", "not due", "failed", "waits", "broken"],
+)
+def test_who_asks_is_told_when_the_pass_has_ended_however_it_ends(answer: Refreshed | Exception) -> None:
+    async def story() -> None:
+        world = World(answer)
+        world.tokens.before = lambda _: asyncio.sleep(5)
+        world.grants.note(version(), document(99_999))
+        world.grants.refresh_now(NAME, UID, "1")
+        await world.until(4)
+        assert world.grants.questions.waits(NAME, UID, "1")
+        assert world.told == []
+        await world.until(6)
+        assert not world.grants.questions.waits(NAME, UID, "1")
+        assert KEY in world.told
+        await world.end()
+
+    play(story)
+
+
+def test_a_question_that_is_repeated_while_it_waits_and_afterwards_costs_one_pass() -> None:
+    async def story() -> None:
+        world = World(fresh(99_999, 1, made=False))
+        world.tokens.before = lambda _: asyncio.sleep(5)
+        world.grants.note(version(), document(99_999))
+        for second in range(20):
+            world.grants.refresh_now(NAME, UID, "1")
+            await world.until(second)
+        assert world.tokens.times == [0]
+        await world.end()
+
+    play(story)
+
+
+def test_questions_share_a_pass() -> None:
+    async def story() -> None:
+        world = World(fresh(99_999, 1, made=False))
+        world.inventory.observe_credential(credential_object("second", uid="second"))
+        world.tokens.before = lambda _: asyncio.sleep(5)
+        world.grants.note(version(), document(99_999))
+        world.grants.refresh_now(NAME, UID, "1")
+        await world.until(1)
+        world.grants.refresh_now(NAME, UID, "2")
+        world.grants.refresh_now(NAME, "second", "1")
+        assert world.grants.questions.waits(NAME, UID, "2")
+        assert world.grants.questions.waits(NAME, "second", "1")
+        await world.until(6)
+        assert not world.grants.questions.waits(NAME, UID, "2")
+        assert not world.grants.questions.waits(NAME, "second", "1")
+        world.grants.refresh_now(NAME, UID, "3")
+        assert not world.grants.questions.waits(NAME, UID, "3"), (
+            "too soon for another one, so there is none to wait for"
+        )
+        await world.until(30)
+        assert world.tokens.times == [0]
+        await world.end()
+
+    play(story)
+
+
+def test_a_question_during_a_pass_that_nobody_asked_for_is_answered_by_the_next() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING))
+        world.tokens.before = lambda _: asyncio.sleep(5)
+        world.grants.note(version(), document(300))
+        await world.until(1)
+        world.grants.refresh_now(NAME, UID, "1")
+        await world.until(6)
+        assert world.grants.questions.waits(NAME, UID, "1"), "that pass had begun before"
+        await world.until(11)
+        assert not world.grants.questions.waits(NAME, UID, "1")
+        assert [insist for _, _, insist in world.tokens.asked[:2]] == [False, True]
+        await world.end()
+
+    play(story)
+
+
+def test_a_secret_that_loses_its_users_keeps_nobody_waiting() -> None:
+    async def story() -> None:
+        world = World(fresh(99_999))
+        world.grants.note(version(), document(99_999))
+        world.grants.refresh_now(NAME, UID, "1")
+        spec = {"tool": "github", "orgId": "org-abc123", "suspend": True}
+        world.inventory.observe_credential(credential_object(version=11, generation=2, spec=spec))
+        await world.until(1)
+        assert world.tokens.asked == []
+        assert not world.grants.questions.waits(NAME, UID, "1")
+        assert world.told == [KEY]
         await world.end()
 
     play(story)

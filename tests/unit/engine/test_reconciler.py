@@ -241,6 +241,62 @@ async def test_force_sync_reads_now_and_says_so(world: World) -> None:
     assert world.store.count("get") == reads, "once for one value"
 
 
+async def test_force_sync_of_a_grant_is_handled_when_the_refresh_has_ended(world: World) -> None:
+    world.store.write(UPSTREAM, oauth(world))
+    world.credential()
+    await world.settle()
+    world.store.write(UPSTREAM, oauth(world, token="t2"))
+    world.annotate_credential(force_sync="1")
+    await world.settle()
+    assert (world.data() or {})["accessToken"] == "t2", "the mirror waits for nothing"
+    assert "lastHandledForceSync" not in world.status()
+    reads = world.store.count("get")
+    await world.look_at_all()
+    assert (world.grants.asked, world.store.count("get")) == ([UPSTREAM], reads), "one question, one look upstream"
+
+    world.grants.end_pass(UPSTREAM)
+    await world.look_at_all()
+    assert world.status()["lastHandledForceSync"] == "1"
+    world.annotate_credential(force_sync="2")
+    await world.settle()
+    assert world.status()["lastHandledForceSync"] == "1"
+    assert world.grants.asked == [UPSTREAM] * 2
+
+
+async def test_a_question_is_asked_again_by_a_process_that_does_not_know_it(world: World) -> None:
+    world.store.write(UPSTREAM, oauth(world))
+    world.credential()
+    world.annotate_credential(force_sync="1")
+    await world.settle()
+    world.restart()
+    await world.look_at_all()
+    assert world.grants.asked == [UPSTREAM]
+    world.grants.end_pass(UPSTREAM)
+    await world.look_at_all()
+    assert world.status()["lastHandledForceSync"] == "1"
+
+
+@pytest.mark.parametrize("what", ["gone", "suspended"])
+async def test_trouble_meanwhile_is_no_answer(world: World, what: str) -> None:
+    world.store.write(UPSTREAM, oauth(world))
+    world.credential()
+    world.annotate_credential(force_sync="1")
+    await world.settle()
+    if what == "gone":
+        world.store.remove(UPSTREAM)
+        world.secrets.invalidate(UPSTREAM)
+    else:
+        world.credential(suspend=True)
+        world.annotate_credential(force_sync="1")
+        world.deliver()
+    await world.look_at_all()
+    assert world.reason() in ("SecretNotFound", "Suspended")
+    assert "lastHandledForceSync" not in world.status()
+    world.grants.end_pass(UPSTREAM)
+    await world.look_at_all()
+    assert world.status()["lastHandledForceSync"] == "1"
+
+
 async def test_a_status_that_somebody_else_wrote_is_corrected(world: World) -> None:
     world.credential()
     await world.settle()

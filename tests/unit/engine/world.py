@@ -21,6 +21,7 @@ from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
+from tolstoy_operator.engine.questions import Questions
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
@@ -58,10 +59,17 @@ class Clock:
 
 
 class FakeGrants:
-    """Nothing is ever refreshed, and nothing is wrong. `unsure`: newer tokens may be in a journal."""
+    """Nothing is ever refreshed, and nothing is wrong. `unsure`: newer tokens may be in a journal.
+
+    `asked`: the secrets for which a pass was asked; `end_pass` ends one.
+    """
 
     unsure = False
     consent_ends: float | None = None
+
+    def __init__(self) -> None:
+        self.questions = Questions(lambda _: True)
+        self.asked: list[str] = []
 
     def settling(self, _: str) -> bool:
         return self.unsure
@@ -72,8 +80,14 @@ class FakeGrants:
     def trouble(self, _: str) -> None:
         return None
 
-    def refresh_now(self, _: str) -> None:
-        pass
+    def refresh_now(self, name: str, uid: str, mark: str) -> None:
+        if not self.questions.knows(name, uid, mark):
+            self.questions.ask(name, uid, mark)
+            self.asked.append(name)
+
+    def end_pass(self, name: str) -> None:
+        self.questions.begin(name)
+        self.questions.end(name)
 
 
 class FakeRevocations:
