@@ -27,11 +27,12 @@ requirements: venv ## Pin the dependencies anew (hashes, no registry named)
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate -c requirements/dev.txt - -o requirements/build.txt
 
-lint: venv ## ruff, mypy (strict), import contract
+lint: venv ## ruff, mypy (strict), import contract, approved dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy operator dev tests bench
 	$(BIN)/lint-imports
+	$(BIN)/python -m dev.dependencies
 
 format: venv ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
