@@ -86,7 +86,7 @@ class Operator:
     async def _lead(self) -> None:
         parts = self._parts
         await parts.elector.wait_leader()
-        beside = (parts.sweep, parts.janitor, parts.journal, parts.propagator)
+        beside = (parts.sweep, parts.janitor, parts.journal, parts.clock_watch, parts.propagator)
         running = [asyncio.create_task(part.run()) for part in beside if part is not None]
         try:
             await asyncio.gather(parts.dispatcher.lead(), parts.grants.run(), parts.departures.run())

@@ -16,6 +16,7 @@ from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.clockwatch import ClockWatch
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.elector import Elector, SoleReplica
@@ -82,6 +83,7 @@ class Parts:
     departures: Departures
     journal: JournalRounds
     propagator: Propagator | None
+    clock_watch: ClockWatch
     elector: Elector
     health: Health
     http: HttpServer
@@ -181,6 +183,7 @@ def _join(
         departures=departures,
         journal=JournalRounds(inventory, keeper, tokens, time_scale=settings.refresh_time_scale),
         propagator=propagator,
+        clock_watch=_clock_watch(inventory, grants, dispatcher),
         elector=base.elector,
         health=health,
         http=_http(base, health),
@@ -252,6 +255,14 @@ def _leave_to_kubelets(_: Credential, __: CredentialType | None) -> None:
     """What the installation chose: pods are not touched."""
 
 
+def _clock_watch(inventory: Inventory, grants: Grants, dispatcher: Dispatcher) -> ClockWatch:
+    def moved() -> None:
+        grants.clock_moved()
+        dispatcher.look_later([item.key for item in inventory.credentials()])
+
+    return ClockWatch(wall=time.time, monotonic=time.monotonic, moved=moved)
+
+
 def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: UpstreamHealth) -> Sweep:
     settings = base.settings
     return Sweep(
@@ -262,7 +273,8 @@ def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: 
         changed=dispatcher.changed,
         look_later=dispatcher.look_later,
         on_success=base.metrics.sweep_succeeded,
-        clock=time.time,
+        clock=time.monotonic,
+        wall=time.time,
         interval=settings.secrets_sweep_interval_s,
         full_interval=settings.secrets_full_sweep_interval_s,
         poll_interval=max(_SHORTEST_POLL, settings.secrets_cache_duration_ms / 1000),

@@ -184,6 +184,11 @@ class Grants:
         self._insist.add(name)
         self._queue.add(_key(name), Priority.CHANGE)
 
+    def clock_moved(self) -> None:
+        """It is another time of day than was thought: plan all refreshes anew."""
+        for name, grant in self._grants.items():
+            self._schedule(name, self._first_look(grant))
+
     async def run(self) -> None:
         """Refresh whatever is due, until `stop`. Returns when the refreshes in hand are finished."""
         self._finished.clear()

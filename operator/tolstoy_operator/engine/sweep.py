@@ -1,8 +1,9 @@
 """Following upstream versions without reading values: a listing of what changed lately, compared with what we know.
 
 One or two `ListSecrets` pages a minute tell which secrets have a new current version; only those are read. A listing
-may lag five minutes behind, so each sweep looks back further than the last one. A sweep of everything, a few times a
-day, finds what no incremental listing can show: secrets that are gone.
+may lag five minutes behind, so each sweep looks back further than the last one. How far is reckoned in the store's own
+time, which its listings tell: our clock may be wrong by hours, or be set while we run. A sweep of everything, a few
+times a day, finds what no incremental listing can show: secrets that are gone.
 """
 
 from __future__ import annotations
@@ -27,9 +28,26 @@ MOST_PREFIXES = 5
 """Listings by prefix in one sweep; with more platform secrets than that, everything is listed at once."""
 
 
+class _StoreTime:
+    """What time it is at the store, at the least: that of a change that it tells of, and what has passed since."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def saw(self, changed_at: float, now: float) -> None:
+        """A change at `changed_at` by the store's clock was told at `now` by ours."""
+        ahead = changed_at - now
+        self._ahead = ahead if self._ahead is None else max(self._ahead, ahead)
+
+    def at(self, moment: float) -> float | None:
+        """The store's time at a moment of ours; None when it has never told any."""
+        return None if self._ahead is None else moment + self._ahead
+
+
 class Sweep:
     """`changed`: told which credentials have news, `look_later`: which to look at all the same. Intervals: seconds.
-    `on_success`: told of each sweep that worked, its kind ("changed" or "full") and the time.
+    `on_success`: told of each sweep that worked, its kind ("changed" or "full") and the time. `clock`: monotonic
+    seconds; `wall`: epoch seconds.
 
     Without the right to list, all credentials are looked at every `poll_interval` instead.
     """
@@ -45,6 +63,7 @@ class Sweep:
         look_later: Callable[[Iterable[Key]], None],
         on_success: Callable[[str, float], None],
         clock: Callable[[], float],
+        wall: Callable[[], float],
         interval: float,
         full_interval: float,
         poll_interval: float,
@@ -57,15 +76,18 @@ class Sweep:
         self._look_later = look_later
         self._on_success = on_success
         self._clock = clock
+        self._wall = wall
         self._interval = interval
         self._full_interval = full_interval
         self._poll_interval = poll_interval
         self._told: dict[str, str] = {}
-        self._watermark = clock()
+        self._store_time = _StoreTime()
+        self._swept_at = clock()
         self._full_at = clock()
 
     async def run(self) -> None:
-        """Sweep until cancelled."""
+        """Sweep until cancelled. Nothing has been read before, so that earlier changes are no news."""
+        self._swept_at = self._clock()
         while True:
             try:
                 pause = await self.step()
@@ -87,9 +109,9 @@ class Sweep:
             return self._poll_interval
         except StoreError as error:
             return self._failed(error)
-        self._watermark = started
+        self._swept_at = started
         self._full_at = started if full else self._full_at
-        self._on_success("full" if full else "changed", self._clock())
+        self._on_success("full" if full else "changed", self._wall())
         self._succeeded()
         return self._interval
 
@@ -98,10 +120,15 @@ class Sweep:
         for name in self._secrets.versions_known().keys() - wanted:
             self._secrets.clear(name)  # nobody uses it any more, so its value is not kept
             self._told.pop(name, None)
-        since = None if full else self._watermark - OVERLAP
         seen: set[str] = set()
         for prefix in _prefixes(wanted):
+            since = None if full else self._store_time.at(self._swept_at - OVERLAP)
             async for listing in self._store.list_changed(prefix=prefix, since=since):
+                self._store_time.saw(listing.changed_at, self._clock())
+                if since is None and not full:  # the first one: only now it is known what time it is
+                    since = self._store_time.at(self._swept_at - OVERLAP)
+                if since is not None and listing.changed_at < since:
+                    break
                 if listing.name in wanted:
                     seen.add(listing.name)
                     self._note(listing)

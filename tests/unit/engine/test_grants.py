@@ -76,6 +76,8 @@ class World:
 
     def __init__(self, *answers: Refreshed | Exception, workers: int = 4) -> None:
         loop = asyncio.get_running_loop()
+        self.set_by = 0.0
+        """Seconds by which somebody has set the clock."""
         self.inventory = Inventory(fingerprint_with(b"key"))
         self.inventory.observe_namespace(namespace_object(allowed_orgs="org-abc123"))
         self.inventory.observe_credential(credential_object())
@@ -85,7 +87,7 @@ class World:
             inventory=self.inventory,
             tokens=cast(TokenService, self.tokens),
             queue=WorkQueue(loop.time),
-            clock=lambda: EPOCH + loop.time(),
+            clock=lambda: EPOCH + self.set_by + loop.time(),
             uniform=lambda low, high: high,
             workers=workers,
         )
@@ -639,6 +641,23 @@ def test_a_secret_that_loses_its_users_keeps_nobody_waiting() -> None:
         assert world.tokens.asked == []
         assert not world.grants.questions.waits(NAME, UID, "1")
         assert world.told == [KEY]
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize(("by", "refreshed_at"), [(3000.0, 300.0), (-3000.0, 6300.0), (90_000.0, 100.0)])
+def test_a_clock_that_is_set_moves_the_refreshes(by: float, refreshed_at: float) -> None:
+    """The refresh is due at 3300 s by the clock, whatever that was when it was planned."""
+
+    async def story() -> None:
+        world = World(fresh(999_999))
+        world.grants.note(version(), document(3600))
+        await world.until(100)
+        world.set_by += by
+        world.grants.clock_moved()
+        await world.until(7000)
+        assert world.tokens.times[0] == refreshed_at
         await world.end()
 
     play(story)

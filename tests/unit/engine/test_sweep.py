@@ -27,7 +27,9 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.store = FakeStore(wall=self.clock)
+        self.set_by = 0.0
+        """Seconds by which somebody has set our wall clock; the store's is right."""
+        self.store = FakeStore(wall=lambda: self.clock.now - self.set_by)
         self.inventory = Inventory(fingerprint_with(b"key"))
         self.health = UpstreamHealth(self.clock)
         self.secrets = SecretsService(
@@ -42,7 +44,11 @@ class Bench:
         self.changed: list[Key] = []
         self.later: list[Key] = []
         self.succeeded: list[str] = []
-        self.sweep = Sweep(
+        self.sweep = self.new_sweep()
+
+    def new_sweep(self) -> Sweep:
+        """As of a process that starts now."""
+        return Sweep(
             store=self.store,
             secrets=self.secrets,
             inventory=self.inventory,
@@ -50,7 +56,8 @@ class Bench:
             changed=self.changed.extend,
             look_later=self.later.extend,
             on_success=lambda kind, at: self.succeeded.append(kind),
-            clock=self.clock,
+            clock=lambda: self.clock.now - self.set_by,
+            wall=self.clock,
             interval=INTERVAL,
             full_interval=FULL,
             poll_interval=POLL,
@@ -145,11 +152,69 @@ async def test_it_looks_back_no_further_than_it_must(bench: Bench) -> None:
 
     bench.store.list_changed = list_changed  # type: ignore[assignment, method-assign]
     first = bench.clock.now
+    bench.store.write(NAME, {"apiKey": "1"})
     for _ in range(3):
         await bench.step()
-    assert asked == [first - OVERLAP, first + INTERVAL - OVERLAP, first + 2 * INTERVAL - OVERLAP]
+    # A change was told 60 s after it was made, so by the store it is 60 s earlier than it could be, at the least.
+    assert asked == [None, first - OVERLAP, first + INTERVAL - OVERLAP]
     await bench.step(after=FULL)
     assert asked[-1] is None
+
+
+async def test_a_first_sweep_ends_where_it_began(bench: Bench) -> None:
+    """Changes from before the start are not looked through, however many there are."""
+    names = [f"tolstoy/github/org-{number}" for number in range(50)]
+    for number, name in enumerate(names):
+        bench.use(f"c{number}", tool="github", orgId=f"org-{number}")
+        bench.store.write(name, {"apiKey": "1"})
+        bench.clock.now += OVERLAP / 10
+    bench.sweep = bench.new_sweep()
+    await bench.step()
+    assert 10 <= len(bench.changed) <= 13
+
+
+async def test_a_first_sweep_that_comes_late_looks_back_to_the_start(bench: Bench) -> None:
+    bench.use()
+    bench.store.fail("list_changed", StoreUnavailable)
+    await bench.step(after=0)
+    bench.store.write(NAME, {"apiKey": "1"})
+    await bench.step(after=3 * OVERLAP)
+    bench.store.write("tolstoy/github/somebody-else", {"apiKey": "1"})
+    bench.store.heal()
+    await bench.step()
+    assert bench.changed == [KEY]
+
+
+class TestAClockThatIsWrong:
+    """The store's times are compared with each other only."""
+
+    @pytest.mark.parametrize("by", [-90_000.0, -3600.0, 3600.0, 90_000.0, 1e9])
+    async def test_from_the_start(self, bench: Bench, by: float) -> None:
+        bench.use()
+        bench.clock.now += by
+        bench.set_by = by
+        for number in range(5):
+            bench.store.write(NAME, {"apiKey": str(number)})
+            await bench.step()
+            assert bench.changed == [KEY]
+            await bench.secrets.get(NAME)
+
+    @pytest.mark.parametrize("by", [-90_000.0, -3600.0, 3600.0, 90_000.0])
+    async def test_set_while_it_runs_and_set_back(self, bench: Bench, by: float) -> None:
+        bench.use()
+        for change in (0.0, by, 0.0, -by, 0.0):
+            bench.clock.now += change
+            bench.set_by += change
+            bench.store.write(NAME, {"apiKey": str(bench.clock.now)})
+            await bench.step(after=OVERLAP)
+            assert bench.changed == [KEY]
+            await bench.secrets.get(NAME)
+
+    async def test_set_back_it_does_not_put_off_the_sweep_of_everything(self, bench: Bench) -> None:
+        bench.clock.now -= 90_000
+        bench.set_by -= 90_000
+        await bench.step(after=FULL)
+        assert bench.succeeded == ["full"]
 
 
 async def test_after_a_failure_it_looks_back_to_the_last_success(bench: Bench) -> None:
