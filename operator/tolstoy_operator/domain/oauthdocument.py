@@ -95,7 +95,7 @@ class Bookkeeping:
             return None
         try:
             schemes = {key: Scheme(str(member.get(key))) for key in ("under", "scheme")}
-            return cls(n=n, **schemes, **texts)  # type: ignore[arg-type]
+            return cls(n=n, **schemes, **texts)  # type: ignore[arg-type]  # all are texts, as was just checked
         except ValueError:
             return None
 

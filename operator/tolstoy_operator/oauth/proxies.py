@@ -27,6 +27,6 @@ class Proxies:
         """The proxy for an endpoint, None for a direct connection. Raises ValueError for a proxy of unknown kind."""
         url = self.urls.get(endpoint.scheme) or self.urls.get("all")
         host = f"{endpoint.host}:{endpoint.port}"
-        if not url or urllib.request.proxy_bypass_environment(host, dict(self.urls)):  # type: ignore[attr-defined]
+        if not url or urllib.request.proxy_bypass_environment(host, dict(self.urls)):  # type: ignore[attr-defined]  # documented, and missing in typeshed
             return None
         return httpx.Proxy(url, ssl_context=tls if url.lower().startswith("https:") else None)
