@@ -32,6 +32,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SUSPENDED = "Suspended"
     IMPORT_NOT_GRANTED = "ImportNotGranted"
+    TOKEN_TYPE_UNSUPPORTED = "TokenTypeUnsupported"  # noqa: S105
     TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
     REFRESH_FAILING = "RefreshFailing"
     REAUTHORIZATION_REQUIRED = "ReauthorizationRequired"
@@ -146,6 +147,11 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.INVALID_SPEC: Meaning(Progress.STALLED, "the owner of this object must correct the spec", _ON_CHANGE),
     Reason.SUSPENDED: Meaning(
         Progress.DONE, "set spec.suspend to false to resume", "not before that", keeps_ready=True
+    ),
+    Reason.TOKEN_TYPE_UNSUPPORTED: Meaning(
+        Progress.STALLED,
+        "the platform team must have the client registered for bearer tokens, or add the type to the provider's entry",
+        _ON_CHANGE,
     ),
     Reason.TOKEN_EXPIRED: Meaning(Progress.STALLED, "the consent application must store a new token", _ON_CHANGE),
     Reason.REFRESH_FAILING: Meaning(

@@ -28,6 +28,14 @@ _EARLIEST_MS: Final = (
 )
 _LATEST_MS: Final = 100_000_000_000_000  # the year 5138
 
+_WAYS_TO_A_TOKEN: Final = (
+    ("accessToken",),
+    ("refreshToken",),
+    ("clientId", "clientSecret"),
+    ("privateKey",),
+    ("private_key",),
+)
+"""Members of an OAuth document that hold an access token or lead to one, one line each."""
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.:@/-]{1,64}")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 # A JSON string, closed or not, or one bracket. Possessive, so an unclosed string costs one pass and no more.
@@ -286,7 +294,8 @@ def _expect_text(document: Document, *members: str) -> None:
 def _check_oauth(document: Document) -> None:
     _expect_text(document, "accessToken", "refreshToken", "scope", "tokenType")
     _expect_text(document, "clientId", "clientSecret", "tokenEndpoint")
-    if document.is_blank("accessToken") and document.is_blank("refreshToken"):
+    _expect_text(document, "privateKey", "private_key")
+    if not any(all(not document.is_blank(member) for member in way) for way in _WAYS_TO_A_TOKEN):
         raise MalformedSecret('members "accessToken" and "refreshToken" are both missing or empty')
     _check_expiry(document)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tolstoy_operator.api.reasons import MESSAGE_LIMIT, Reason
-from tolstoy_operator.api.v1 import GrantError, GrantState, GrantStatus, Rotation
+from tolstoy_operator.api.v1 import GrantError, GrantState, GrantStatus, Rotation, ToolCredentialStatus
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.schedule import CONSENT_WARNINGS, DAY, EXPIRING_LEAD, consent_warning
-from tolstoy_operator.domain.status import Finding, format_time, parse_time
+from tolstoy_operator.domain.status import Finding, format_time, parse_time, reason_of
 
 _LONGEST_SCOPES = 1024
 _WHOLE_SECOND = timedelta(seconds=1)
@@ -89,6 +89,16 @@ def grant_changes(grant: GrantStatus | None, consent_ends: float | None) -> list
         ends = parse_time(grant.expires_at) + _WHOLE_SECOND
         moments.append(ends - timedelta(seconds=EXPIRING_LEAD) if grant.state is GrantState.ACTIVE else ends)
     return moments
+
+
+def told_trouble(status: ToolCredentialStatus, version_id: str) -> Trouble | None:
+    """The trouble that the status tells of this version; another version would be another story."""
+    error = status.grant.last_error if status.grant else None
+    reason = reason_of(status)
+    same = status.upstream is not None and status.upstream.version_id == version_id
+    if error is None or not same or reason is None or reason != error.code:
+        return None
+    return Trouble(reason, error.message, parse_time(error.time).timestamp())
 
 
 def _state(document: OAuthDocument, now: float, trouble: Trouble | None, consent_ends: float | None) -> GrantState:

@@ -35,6 +35,18 @@ _TOKEN_MEMBERS = (
 )
 
 
+_TEXTS = (
+    "accessToken",
+    "refreshToken",
+    "tokenEndpoint",
+    "clientId",
+    "clientSecret",
+    "privateKey",
+    "private_key",
+)
+"""Members that are texts if they are there."""
+
+
 class MalformedDocument(Exception):
     """The value is not a usable OAuth document. The text names the member, never its value."""
 
@@ -123,7 +135,7 @@ class OAuthDocument:
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> OAuthDocument:
         """Check the members that a refresh needs. Raises `MalformedDocument`."""
-        for key in ("accessToken", "refreshToken", "tokenEndpoint", "clientId", "clientSecret"):
+        for key in _TEXTS:
             if not isinstance(members.get(key), str | None):
                 raise MalformedDocument(f"{key} is not a text")
         return cls(members, Bookkeeping.from_member(members.get(MEMBER)))
@@ -142,6 +154,33 @@ class OAuthDocument:
     def client_secret(self) -> SecretValue | None:
         """None when absent or empty: a public client."""
         return self._secret("clientSecret")
+
+    @property
+    def private_key(self) -> SecretValue | None:
+        """The application's own key, PEM or JWK; None when absent or empty. Google's key files spell it otherwise."""
+        return self._secret("privateKey") or self._secret("private_key")
+
+    @property
+    def proof(self) -> SecretValue | None:
+        """What the client proves itself with: its secret or its key; None for a public client."""
+        return self.client_secret or self.private_key
+
+    @property
+    def token_type(self) -> str | None:
+        """As the provider or the consent application wrote it; None when absent."""
+        return self.word("tokenType")
+
+    def word(self, *names: str) -> str | None:
+        """The first of these members that is a text or a whole number and not empty."""
+        for name in names:
+            member = self.members.get(name)
+            if isinstance(member, str | int) and not isinstance(member, bool) and member != "":
+                return str(member)
+        return None
+
+    def holds(self, *names: str) -> bool:
+        """Whether one of these members is such a `word`."""
+        return self.word(*names) is not None
 
     @property
     def client_id(self) -> str | None:

@@ -67,7 +67,7 @@ def next_status(
     expired = grant is not None and _left(grant, now) <= timedelta(0)
     conditions = [
         _ready(previous, finding, facts, expired=expired),
-        _synced(finding),
+        _synced(finding, facts),
         *_token_healthy(previous, finding, facts, expired=expired),
         *_progress(previous, finding, now=now, stall_after=stall_after),
     ]
@@ -193,9 +193,10 @@ def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, ex
     return _Draft(ConditionType.READY, status, finding.reason, message(finding.reason, finding.cause))
 
 
-def _synced(finding: Finding) -> _Draft:
+def _synced(finding: Finding, facts: Facts) -> _Draft:
     buried = finding.reason is Reason.REVOKED and not finding.token_valid  # there is nothing to mirror
-    if finding.reason in _MIRRORED and not buried:
+    never = finding.reason in GRANT_REASONS and facts.target is None  # nor was there ever
+    if finding.reason in _MIRRORED and not buried and not never:
         text = message(Reason.SYNCED, _PLAIN_SUCCESS)
         return _Draft(ConditionType.SYNCED, ConditionStatus.TRUE, Reason.SYNCED, text)
     unknown = finding.reason is Reason.UPSTREAM_UNAVAILABLE

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +23,7 @@ from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.schedule import refresh_retry
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.questions import Questions
+from tolstoy_operator.engine.turns import Turns
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.services.refresh.endings import Problem
 from tolstoy_operator.services.tokens import Refreshed, TokenService
@@ -62,7 +62,6 @@ _REASONS = {
     Problem.REVOKING: Reason.REVOKED,
     Problem.REVOKED: Reason.REVOKED,
 }
-NO_REFRESH_TOKEN: Final = "no refresh token available"  # noqa: S105 - a cause, not a password
 _REVOKED: Final = "the grant was revoked"
 _RIVAL: Final = (
     "this cluster was told to be the only one that refreshes, and so was another one, which does it; "
@@ -77,8 +76,9 @@ class Grant:
     `due_at`: when to refresh them; None when nobody knows when they end, or nothing can be done. `failures`: refreshes
     that failed in a row. `probes`: tries since the provider's refusal was believed. `looked`: whether this process has
     found out what the protocol knows of it; `awaited`: somebody waits for that. `lead`: what its users want (see
-    `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows.
-    `commanded_at`: when a person asked for a refresh that was begun.
+    `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows. `unusable`: why a
+    workload cannot use the access token, empty when it can. `commanded_at`: when a person asked for a refresh
+    that was begun.
     """
 
     arn: str
@@ -93,6 +93,7 @@ class Grant:
     lead: float | None = None
     consent_ends: float | None = None
     commanded_at: float | None = None
+    unusable: str = ""
 
 
 class Grants:
@@ -123,7 +124,7 @@ class Grants:
         self._grants: dict[str, Grant] = {}
         self._insist: set[str] = set()
         self.questions = Questions(inventory.is_live)
-        self._turns = _Turns(queue, share=workers - workers // 4)
+        self._turns = Turns(queue, share=workers - workers // 4)
         self._finished = asyncio.Event()
         self._finished.set()
 
@@ -257,15 +258,15 @@ class Grants:
         before = grant.trouble
         if result.problem is not None:
             grant.failures += 1
-        grant.trouble = _same_or(before, self._trouble_of(grant, result))
+        grant.trouble = _same_or(before, self._trouble_of(name, grant, result))
         return grant.trouble is not before
 
-    def _trouble_of(self, grant: Grant, result: Refreshed) -> Trouble | None:
+    def _trouble_of(self, name: str, grant: Grant, result: Refreshed) -> Trouble | None:
         now = self._clock()
         if result.problem is not None:
             return Trouble(_REASONS.get(result.problem, Reason.REFRESH_FAILING), result.cause, now)
         if result.document is not None:
-            return _inherent(result.document, now)
+            return self._inherent(name, result.document)
         if result.rival:
             return Trouble(Reason.REFRESH_FAILING, _RIVAL, now)
         if result.foreign:
@@ -327,6 +328,15 @@ class Grants:
                 return True
         return False
 
+    def _inherent(self, name: str, document: OAuthDocument) -> Trouble | None:
+        """What is wrong with a document by itself."""
+        now = self._clock()
+        if document.revoked:
+            return Trouble(Reason.REVOKED, _REVOKED, now)
+        ends = document.expires_at is not None or document.access_token is None
+        lacking = self._tokens.lacks(name, document) if ends else None
+        return None if lacking is None else Trouble(_REASONS[lacking.problem], lacking.cause, now)
+
     def _lead(self, name: str) -> float | None:
         """The smallest that its users want, seconds; None when nobody wants any."""
         users = (self._inventory.credential(key) for key in self._inventory.users_of(name))
@@ -335,52 +345,19 @@ class Grants:
 
     def _renew(self, name: str, arn: str, version: str, document: OAuthDocument, told: Trouble | None = None) -> Grant:
         """Begin anew with another version."""
-        trouble, lead = _inherent(document, self._clock()), self._lead(name)
+        trouble, lead = self._inherent(name, document), self._lead(name)
         due_at = self._tokens.due_at(name, document, lead) if trouble is None else None
         found = _same_or(told, trouble) if trouble is not None else told
         ends = self._tokens.consent_ends(name, arn, document)
         grant = Grant(arn, version, document.expires_at, due_at, found, lead=lead, consent_ends=ends)
+        grant.unusable = self._tokens.unusable(name, document)
         self._grants[name] = grant
         self._insist.discard(name)
         return grant
 
 
-class _Turns:
-    """How many workers each tool has. `share`: at most so many; further keys of the tool wait here for one to end."""
-
-    def __init__(self, queue: WorkQueue, *, share: int) -> None:
-        self._queue = queue
-        self._share = share
-        self._busy: Counter[str] = Counter()
-        self._waiting: defaultdict[str, deque[Key]] = defaultdict(deque)
-
-    def take(self, key: Key) -> bool:
-        """Whether a worker may go on with this key; if not, it comes again later."""
-        if self._busy[key[0]] >= self._share:
-            self._waiting[key[0]].append(key)
-            return False
-        self._busy[key[0]] += 1
-        return True
-
-    def give_back(self, key: Key) -> None:
-        """A worker has finished with the key."""
-        self._busy[key[0]] -= 1
-        if self._waiting[key[0]]:
-            self._queue.add(self._waiting[key[0]].popleft(), Priority.BACKGROUND)
-
-
 def _key(name: str) -> Key:
     return tool_of(name) or "", name
-
-
-def _inherent(document: OAuthDocument, now: float) -> Trouble | None:
-    """What is wrong with a document by itself."""
-    if document.revoked:
-        return Trouble(Reason.REVOKED, _REVOKED, now)
-    expects_one = document.expires_at is not None or document.access_token is None
-    if document.refresh_token is None and expects_one:
-        return Trouble(Reason.REAUTHORIZATION_REQUIRED, NO_REFRESH_TOKEN, now)
-    return None
 
 
 def _same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:

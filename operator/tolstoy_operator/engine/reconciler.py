@@ -22,9 +22,9 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
-from tolstoy_operator.domain.documents import MalformedSecret, check_type
+from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.grant import Trouble, consent_finding, grant_changes, grant_finding, grant_status
+from tolstoy_operator.domain.grant import consent_finding, grant_changes, grant_finding, grant_status, told_trouble
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.projection import ProjectionProblem, project, sensitive_keys
 from tolstoy_operator.domain.schedule import backoff
@@ -34,16 +34,15 @@ from tolstoy_operator.domain.status import (
     format_time,
     is_news,
     next_status,
-    parse_time,
-    reason_of,
     stalls_at,
     status_patch,
 )
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
 from tolstoy_operator.engine.departures import Departures
-from tolstoy_operator.engine.grants import Grants
+from tolstoy_operator.engine.grants import Grant, Grants
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
+from tolstoy_operator.engine.learned import Learned
 from tolstoy_operator.engine.mirror import Mirror, Written
 from tolstoy_operator.engine.problem import Problem, from_store
 from tolstoy_operator.engine.upstream import UpstreamHealth
@@ -71,24 +70,6 @@ class Timing:
     now: Callable[[], datetime]
     uniform: Callable[[float, float], float]
     stall_after: timedelta
-
-
-@dataclass(slots=True)
-class _Learned:
-    """What a reconciliation has found out so far; it is reported even when a later step fails.
-
-    `at`: the one moment at which it judges everything. `withdraw_in`: seconds, for an unbound credential with a Secret.
-    `departure`: what has to be said about a revocation that was asked for. `consent_ends`: epoch seconds.
-    """
-
-    at: datetime
-    upstream: UpstreamStatus | None = None
-    credential_type: CredentialType | None = None
-    grant: GrantStatus | None = None
-    written: bool = False
-    withdraw_in: float | None = None
-    departure: Finding | None = None
-    consent_ends: float | None = None
 
 
 class _NotSure(Exception):
@@ -152,7 +133,7 @@ class Reconciler:
         departure = await self._departures.prepare(credential, namespace)
         if self._inventory.credential(key) is not credential:
             return None, 0.0  # it has changed, or is going, since
-        learned = _Learned(self._timing.now(), departure=departure)
+        learned = Learned(self._timing.now(), departure=departure)
         try:
             finding = await self._bring_about(credential, namespace, learned)
         except _NotSure:
@@ -162,7 +143,7 @@ class Reconciler:
         status = await self._report(credential, finding, learned)
         return finding.reason, self._next_look(status, finding, learned, failures)
 
-    async def _bring_about(self, credential: Credential, namespace: Namespace, learned: _Learned) -> Finding:
+    async def _bring_about(self, credential: Credential, namespace: Namespace, learned: Learned) -> Finding:
         spec = credential.spec
         if spec is None:
             raise Problem(Reason.INVALID_SPEC, credential.spec_problem)
@@ -196,7 +177,7 @@ class Reconciler:
         await self._mirror.withdraw(credential, except_name=name)
         return self._verdict(upstream, fetched, learned)
 
-    async def _fetch(self, credential: Credential, learned: _Learned) -> Fetched:
+    async def _fetch(self, credential: Credential, learned: Learned) -> Fetched:
         _, upstream = _names(credential)
         mark = credential.new_mark
         if mark is not None and not self._grants.questions.knows(upstream, credential.uid, mark):
@@ -216,7 +197,7 @@ class Reconciler:
         credential: Credential,
         spec: ToolCredentialSpec,
         namespace: Namespace,
-        learned: _Learned,
+        learned: Learned,
     ) -> dict[str, bytes]:
         try:
             document = fetched.document()
@@ -227,12 +208,25 @@ class Reconciler:
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
             learned.grant = self._grant(credential, fetched, found, learned)
+            self._check_token(fetched.version.name, document, learned.known)
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
             raise Problem(Reason.SECRET_MALFORMED, f"{fetched.version.name}: {problem.cause}") from None
         return dict(projection.data)
 
-    def _learn_end(self, credential: Credential, fetched: Fetched, learned: _Learned) -> None:
+    def _check_token(self, name: str, document: Document, known: Grant | None) -> None:
+        """Nothing is mirrored that nobody can use, and what keeps a token from coming is said instead of that."""
+        if known is None:
+            return
+        if known.unusable:
+            raise Problem(Reason.TOKEN_TYPE_UNSUPPORTED, f"{name}: {known.unusable}")
+        if document.is_blank("accessToken"):
+            if self._grants.settling(name):
+                raise _NotSure
+            if known.trouble is not None:
+                raise Problem(known.trouble.reason, f"{name}: {known.trouble.cause}")
+
+    def _learn_end(self, credential: Credential, fetched: Fetched, learned: Learned) -> None:
         """There is nothing to mirror any more, and the Secret stays as it is."""
         version = fetched.version
         learned.credential_type = CredentialType.OAUTH2
@@ -248,15 +242,17 @@ class Reconciler:
                 f"the document was of type {before} and is now {found}; set spec.type if that is meant"
             )
 
-    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, learned: _Learned) -> GrantStatus:
+    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, learned: Learned) -> GrantStatus:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
         document = _oauth(fetched)
-        grant = self._grants.note(fetched.version, document, _told(credential.status, fetched.version.version_id))
+        grant = self._grants.note(
+            fetched.version, document, told_trouble(credential.status, fetched.version.version_id)
+        )
+        learned.known = grant
         mark = credential.new_mark
         if mark is not None:
             self._grants.refresh_now(fetched.version.name, credential.uid, mark)
-        learned.consent_ends = grant.consent_ends
         return grant_status(
             document,
             now=learned.at.timestamp(),
@@ -265,7 +261,7 @@ class Reconciler:
             consent_ends=grant.consent_ends,
         )
 
-    def _verdict(self, upstream: str, fetched: Fetched, learned: _Learned) -> Finding:
+    def _verdict(self, upstream: str, fetched: Fetched, learned: Learned) -> Finding:
         finding = Finding(Reason.SYNCED)
         if learned.credential_type is CredentialType.OAUTH2:
             now, trouble = learned.at.timestamp(), self._grants.trouble(upstream)
@@ -292,7 +288,7 @@ class Reconciler:
         other = shown is not None and shown.version_id not in (None, version_id)
         return other and self._mirror.current(credential) is not None
 
-    async def _withdraw_when_due(self, credential: Credential, learned: _Learned) -> None:
+    async def _withdraw_when_due(self, credential: Credential, learned: Learned) -> None:
         if not self._mirror.holdings(credential):
             self._unbound.forget(credential.uid)
             return
@@ -301,7 +297,7 @@ class Reconciler:
             await self._mirror.withdraw(credential)
             learned.withdraw_in = HELD_PAUSE  # the watch tells sooner that it is gone
 
-    async def _report(self, credential: Credential, finding: Finding, learned: _Learned) -> ToolCredentialStatus:
+    async def _report(self, credential: Credential, finding: Finding, learned: Learned) -> ToolCredentialStatus:
         """Write the status if it is another one now. Returns it."""
         now = learned.at
         facts = Facts(
@@ -344,7 +340,7 @@ class Reconciler:
         transition = Transition(*credential.key, credential.uid, warning, finding.reason, finding.cause)
         await self._events.post(transition, at=now)
 
-    def _target(self, credential: Credential, learned: _Learned, now: datetime) -> TargetStatus | None:
+    def _target(self, credential: Credential, learned: Learned, now: datetime) -> TargetStatus | None:
         existing = self._mirror.current(credential)
         if existing is None:
             return None
@@ -355,7 +351,7 @@ class Reconciler:
         return TargetStatus(name=existing.name, keys=keys, last_sync_time=format_time(now))
 
     def _next_look(
-        self, status: ToolCredentialStatus, finding: Finding, learned: _Learned, failures: int
+        self, status: ToolCredentialStatus, finding: Finding, learned: Learned, failures: int
     ) -> float | None:
         now = self._timing.now()
         moments = (
@@ -376,16 +372,6 @@ def _oauth(fetched: Fetched) -> OAuthDocument:
         return OAuthDocument.parse(fetched.version.value)
     except MalformedDocument as error:
         raise MalformedSecret(str(error)) from None
-
-
-def _told(status: ToolCredentialStatus, version_id: str) -> Trouble | None:
-    """The trouble that the status tells of this version; another version would be another story."""
-    error = status.grant.last_error if status.grant else None
-    reason = reason_of(status)
-    same = status.upstream is not None and status.upstream.version_id == version_id
-    if error is None or not same or reason is None or reason != error.code:
-        return None
-    return Trouble(reason, error.message, parse_time(error.time).timestamp())
 
 
 def _names(credential: Credential) -> tuple[str, str]:

@@ -22,9 +22,11 @@ from tolstoy_operator.domain.revocation import TokenKind
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness, ProbeRules, Revocation, RevocationResult
 from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause, Outcome, Rejected, Rejection
+from tolstoy_operator.domain.tokentypes import unusable
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient, next_authentication
-from tolstoy_operator.oauth.tokenrequest import BodyFormat, RefreshTokenGrant, TokenRequest
+from tolstoy_operator.oauth.tokenrequest import BodyFormat, TokenRequest
+from tolstoy_operator.services.means import Means, identity, means_of, signing_key
 
 _STANDARD_METHODS = (ClientAuthentication.BASIC, ClientAuthentication.POST)
 BREAKER_S: Final = 300.0
@@ -60,7 +62,7 @@ class _ClientState:
     """What one client (of one tool) has met.
 
     `method`: the client authentication that worked. `why`: what stopped it, until `until` (monotonic seconds), or None.
-    `secret`: the client secret that was refused; documents with another one are not concerned.
+    `secret`: the client secret, or key, that was refused; documents with another one are not concerned.
     """
 
     method: AuthMethod | None = None
@@ -72,7 +74,7 @@ class _ClientState:
         """Whether what stopped the client would stop a request for this document, too."""
         if self.why is None:
             return False
-        return self.why.rejection is Rejection.THROTTLED or self.secret == document.client_secret
+        return self.why.rejection is Rejection.THROTTLED or self.secret == document.proof
 
 
 @dataclass(slots=True)
@@ -105,7 +107,12 @@ class ToolEndpoint:
     @property
     def traits(self) -> ProviderTraits:
         """What the refresh protocol must know; of an unknown provider, that nothing is known."""
-        return self.provider.traits if self.provider else ProviderTraits()
+        return self.means.traits(self.provider.traits if self.provider else ProviderTraits())
+
+    @property
+    def means(self) -> Means:
+        """How the provider's next access token is had."""
+        return means_of(self.provider.grant if self.provider else None)
 
     def foresee(self, document: OAuthDocument) -> NotSent | Rejected | None:
         """What a request would come to, as far as that is known without one; None: only the provider can tell.
@@ -124,6 +131,10 @@ class ToolEndpoint:
         if state.why is not None and state.concerns(document) and rest > 0:
             return replace(state.why, retry_after=rest)
         return None
+
+    def unusable(self, document: OAuthDocument) -> str:
+        """Why a workload cannot use the access token: see `domain.tokentypes`. Empty when it can."""
+        return unusable(document, (self.provider.reply if self.provider else STANDARD).bearer_types)
 
     async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
         """One token request. More only while the provider refuses how the client authenticates: that spends nothing."""
@@ -144,8 +155,8 @@ class ToolEndpoint:
             ways = [way for way in ([other] if other else []) + ways if way not in tried]
             if not ways:
                 break
-        self._remember(state, client, outcome)
-        return outcome
+        self._remember(state, document, client, outcome)
+        return self.means.received(outcome) if isinstance(outcome, Accepted) else outcome
 
     async def alive(self, document: OAuthDocument) -> bool | None:
         """Ask the provider about the access token in use; None when it cannot be asked."""
@@ -222,18 +233,19 @@ class ToolEndpoint:
         return [*ways, AuthMethod.BASIC_RAW] if AuthMethod.BASIC in ways else ways
 
     def _request(self, document: OAuthDocument, state: _ClientState) -> TokenRequest | NotSent:
-        url, token = self._token_url(document), document.refresh_token
+        url, lacking = self._token_url(document), self.means.lacks(document)
         if url is None:
             return NotSent(NotSentCause.POLICY, "neither the secret nor the catalogue names a token endpoint")
-        if token is None:
-            return NotSent(NotSentCause.REQUEST, "no refresh token available")
+        if lacking is not None:
+            return NotSent(NotSentCause.REQUEST, lacking.cause)
         provider = self.provider
         json_body = provider is not None and provider.body is Body.JSON
         return TokenRequest(
             endpoint=url,
             policy=self._policy(),
-            grant=RefreshTokenGrant(token),
+            grant=self.means.grant(document),
             client=self._client(document, self._methods(document, state)[0]),
+            scope=self.means.scope(document),
             body=BodyFormat.JSON if json_body else BodyFormat.FORM,
             extra=provider.parameters if provider else {},
             headers=provider.headers if provider else {},
@@ -244,14 +256,18 @@ class ToolEndpoint:
     def _methods(self, document: OAuthDocument, state: _ClientState) -> list[AuthMethod]:
         """How the client may authenticate, the likeliest way first."""
         allowed = (self.provider.authentication if self.provider else ()) or _STANDARD_METHODS
-        public = document.client_secret is None
-        usable = [AuthMethod(each.value) for each in allowed if (each is ClientAuthentication.NONE) == public]
-        # A document holds no key, so that way only says what is missing, where there is no other.
-        usable = [each for each in usable if each is not AuthMethod.PRIVATE_KEY_JWT] or usable
+        usable = [AuthMethod(each.value) for each in allowed if _can(document, each)]
+        if not usable and ClientAuthentication.PRIVATE_KEY_JWT in allowed and document.client_secret is not None:
+            usable = [AuthMethod.PRIVATE_KEY_JWT]  # it only says what is missing
         return ([state.method] if state.method else usable) or [AuthMethod.NONE]
 
     def _client(self, document: OAuthDocument, method: AuthMethod) -> OAuthClient:
-        return OAuthClient(client_id=document.client_id or "", method=method, secret=document.client_secret)
+        return OAuthClient(
+            client_id=document.client_id or "",
+            method=method,
+            secret=document.client_secret,
+            key=signing_key(document) if method is AuthMethod.PRIVATE_KEY_JWT else None,
+        )
 
     def _token_url(self, document: OAuthDocument) -> str | None:
         return document.token_endpoint or (self.provider.token_url if self.provider else None)
@@ -262,15 +278,15 @@ class ToolEndpoint:
         return EndpointPolicy(hosts=hosts, networks=reach.networks, origins=reach.origins)
 
     def _key(self, document: OAuthDocument) -> _ClientKey:
-        return self.tool, document.client_id or ""
+        return self.tool, identity(document)
 
-    def _remember(self, state: _ClientState, client: OAuthClient, outcome: Outcome) -> None:
+    def _remember(self, state: _ClientState, document: OAuthDocument, client: OAuthClient, outcome: Outcome) -> None:
         now = self.endpoints.clock()
         match outcome:
             case Accepted():
                 state.method, state.why = client.method, None
             case Rejected(rejection=Rejection.CLIENT_MISCONFIGURED):
-                state.why, state.until, state.secret = outcome, now + BREAKER_S, client.secret
+                state.why, state.until, state.secret = outcome, now + BREAKER_S, document.proof
             case Rejected(rejection=Rejection.THROTTLED, retry_after=pause) if pause:
                 state.why, state.until = outcome, now + pause
             case Rejected():
@@ -287,6 +303,16 @@ def _fence(before_send: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
             raise TooLate
 
     return check
+
+
+def _can(document: OAuthDocument, method: ClientAuthentication) -> bool:
+    """Whether a document holds what the method takes."""
+    match method:
+        case ClientAuthentication.NONE:
+            return document.client_secret is None
+        case ClientAuthentication.PRIVATE_KEY_JWT:
+            return signing_key(document) is not None
+    return document.client_secret is not None
 
 
 def _client_refused(outcome: Outcome) -> bool:

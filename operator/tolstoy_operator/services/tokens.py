@@ -102,6 +102,14 @@ class TokenService:
         """What a refresh of secret `name` does to the access token in use, as far as its provider is known."""
         return self._endpoints.of(tool_of(name)).traits.old_access_token
 
+    def lacks(self, name: str, document: OAuthDocument) -> Failed | None:
+        """Why no other access token can be had with this document; None when one can."""
+        return self._endpoints.of(tool_of(name)).means.lacks(document)
+
+    def unusable(self, name: str, document: OAuthDocument) -> str:
+        """Why a workload cannot use the access token of this document; empty when it can."""
+        return self._endpoints.of(tool_of(name)).unusable(document)
+
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         """When the tokens of secret `name` have to be refreshed: see `domain.schedule.refresh_due`."""
         return refresh_due(name, document, self._endpoints.of(tool_of(name)).traits, lead=lead)
@@ -123,6 +131,7 @@ class TokenService:
             due=lambda _version, document: self._is_due(name, document, lead, buffer),
             insist=insist,
             foreseen=endpoint.foresee,
+            lacks=endpoint.means.lacks,
         )
         ending = await self._refresher.run(target)
         self._publish(name, ending)

@@ -21,7 +21,8 @@ from tolstoy_operator.engine import grants as module
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.workqueue import WorkQueue
-from tolstoy_operator.services.refresh.endings import Problem
+from tolstoy_operator.services.refresh.endings import Failed, Problem
+from tolstoy_operator.services.refresh.refresher import no_refresh_token
 from tolstoy_operator.services.tokens import Refreshed, TokenService
 from tolstoy_operator.stores.base import SecretVersion
 
@@ -53,6 +54,12 @@ class FakeTokens:
 
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         return None if document.expires_at is None else document.expires_at - (lead or 300)
+
+    def lacks(self, name: str, document: OAuthDocument) -> Failed | None:
+        return no_refresh_token(document)
+
+    def unusable(self, name: str, document: OAuthDocument) -> str:
+        return "" if document.token_type != "DPoP" else "of no use"
 
     def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
         return document.refresh_expires_at
@@ -398,7 +405,7 @@ def test_a_restart_repeats_what_the_status_tells_until_it_knows_better() -> None
 
 def test_a_restart_keeps_the_moment_of_a_trouble_that_the_document_shows() -> None:
     async def story() -> None:
-        told = Trouble(Reason.REAUTHORIZATION_REQUIRED, module.NO_REFRESH_TOKEN, EPOCH - 5000)
+        told = Trouble(Reason.REAUTHORIZATION_REQUIRED, "no refresh token available", EPOCH - 5000)
         world = World(fresh(7200))
         assert world.grants.note(version(), document(refresh_token=None), told).trouble is told
 

@@ -13,6 +13,7 @@ from tests.unit.engine.world import GRACE, SHOP, STALL, UPSTREAM, World
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.errors import AccessDenied, DecryptionFailed, StoreUnavailable, Throttled
+from tolstoy_operator.domain.grant import Trouble
 from tolstoy_operator.engine.bindings import HELD_PAUSE
 from tolstoy_operator.engine.reconciler import NOT_SURE_PAUSE
 from tolstoy_operator.kube import paths
@@ -648,6 +649,38 @@ async def test_what_the_api_server_refuses_is_said(world: World, error: KubeErro
     world.credential()
     await world.settle()
     assert world.reason() == reason
+
+
+class TestTokensThatNobodyCanUse:
+    async def test_a_token_of_a_type_that_needs_a_proof_is_not_mirrored(self, world: World) -> None:
+        world.store.write(UPSTREAM, oauth(world, ends_in=3600))
+        world.credential()
+        await world.settle()
+        before = world.data()
+        world.grants.unusable = "of no use"
+        world.store.write(UPSTREAM, {**oauth(world, ends_in=3600), "accessToken": "proven"})
+        world.secrets.invalidate(UPSTREAM)
+        await world.look_at_all()
+        assert world.data() == before, "the last good Secret stays"
+        assert world.reason() == "TokenTypeUnsupported"
+        assert "of no use; the platform team" in world.message()
+        assert world.condition("Ready")["status"] == "False"
+
+    async def test_what_keeps_the_first_token_from_coming_is_said(self, world: World) -> None:
+        world.store.write(UPSTREAM, {**oauth(world, ends_in=3600), "accessToken": None})
+        world.grants.told = Trouble(Reason.CLIENT_MISCONFIGURED, "invalid_client", world.clock.now)
+        world.credential()
+        await world.settle()
+        assert (world.reason(), world.data()) == ("ClientMisconfigured", None)
+        assert world.condition("Synced")["status"] == "False"
+        assert "invalid_client" in world.message()
+
+    async def test_while_the_first_token_is_being_had_nothing_is_said(self, world: World) -> None:
+        world.store.write(UPSTREAM, {**oauth(world, ends_in=3600), "accessToken": None})
+        world.grants.unsure = True
+        world.credential()
+        world.deliver()
+        assert await world.reconcile() == (None, 30)
 
 
 def _status_writes(world: World) -> int:

@@ -14,6 +14,7 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.existing import fingerprint_with
+from tolstoy_operator.domain.grant import Trouble
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
@@ -65,6 +66,8 @@ class FakeGrants:
     """
 
     unsure = False
+    unusable = ""
+    told: Trouble | None = None
     consent_ends: float | None = None
 
     def __init__(self) -> None:
@@ -75,10 +78,10 @@ class FakeGrants:
         return self.unsure
 
     def note(self, *_: object) -> SimpleNamespace:
-        return SimpleNamespace(due_at=None, trouble=None, consent_ends=self.consent_ends)
+        return SimpleNamespace(due_at=None, trouble=self.told, consent_ends=self.consent_ends, unusable=self.unusable)
 
-    def trouble(self, _: str) -> None:
-        return None
+    def trouble(self, _: str) -> Trouble | None:
+        return self.told
 
     def refresh_now(self, name: str, uid: str, mark: str) -> None:
         if not self.questions.knows(name, uid, mark):

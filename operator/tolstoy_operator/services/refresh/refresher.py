@@ -56,12 +56,20 @@ _POLL_S = 15.0
 _log = logging.getLogger(__name__)
 
 
+def no_refresh_token(document: OAuthDocument) -> Failed | None:
+    """What is said where only a refresh token would help and there is none."""
+    if document.refresh_token is not None:
+        return None
+    return Failed(Problem.REAUTHORIZATION_REQUIRED, "no refresh token available")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What to refresh. `due` judges a version and its document: another replica may have refreshed it already.
 
     `insist`: try once although the provider's refusal is on record (a slow probe, or a person's command). `foreseen`:
-    what a request would come to, where that is known without one; nothing is reserved for it then.
+    what a request would come to, where that is known without one; nothing is reserved for it then. `lacks`: what a
+    document lacks for a request at all.
     """
 
     name: str
@@ -70,6 +78,7 @@ class Target:
     due: Callable[[str, OAuthDocument], bool]
     insist: bool = False
     foreseen: Callable[[OAuthDocument], NotSent | Rejected | None] = lambda _document: None
+    lacks: Callable[[OAuthDocument], Failed | None] = no_refresh_token
 
 
 class Refresher:
@@ -190,8 +199,8 @@ class Refresher:
 
     async def _obstacle(self, target: Target, view: View, attempts: Sequence[Attempt], memory: Memory) -> Ending | None:
         """Why no request may be made now, although one is due."""
-        if view.document.refresh_token is None:
-            return Failed(Problem.REAUTHORIZATION_REQUIRED, "no refresh token available")
+        if (lacking := target.lacks(view.document)) is not None:
+            return lacking
         if (outcome := target.foreseen(view.document)) is not None:
             return _unspent(outcome)
         if (waiting := await self._not_yet(target, view, attempts, memory)) is not None:
