@@ -7,6 +7,8 @@ event is the dispatcher's business.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import Any
 
 import kopf
@@ -37,12 +39,22 @@ class NoMemories(ResourceMemories):
         return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
+def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Which cluster kopf watches, and as whom: the same as our own client."""
+    found = kopf.login_with_service_account(**kwargs)
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    if found is None or not host:
+        return found or kopf.login_with_kubeconfig(**kwargs)
+    # kopf asks by a name. Without the cluster's DNS, we would write what we want and see nothing of what happens.
+    return dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
+
+
 def register(registry: kopf.OperatorRegistry, dispatcher: Dispatcher) -> None:
     """Connect the three streams, and the login, to this operator."""
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> Any:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return log_in(**kwargs)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def credential(event: Any, **_: Any) -> None:
