@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bench.rawclient import Object, RawClient, each
 from dev.secretsmanager import SecretsManagerServer
-from dev.testbed.cluster import credential
+from dev.testbed.view import credential
 
 PER_NAMESPACE = 100
 _CREDENTIALS = "/apis/tolstoy.dev/v1"

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dev.chart import CHART
-from dev.controlplane import ControlPlane, helm
+from dev.controlplane import helm
+from dev.controlplane.reach import Cluster
 
 Values = Mapping[str, Any]
 
@@ -21,9 +22,9 @@ DEFAULT_VALUES: Values = {"store": {"region": "eu-west-1"}}
 
 
 class Helm:
-    """Helm commands with one control plane's administrator's rights, and with no configuration of this user's."""
+    """Helm commands with one cluster's administrator's rights, and with no configuration of this user's."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: Cluster) -> None:
         self._program = helm()
         self._plane = plane
 

@@ -28,6 +28,7 @@ from dev.controlplane.audit import POLICY, Request, read
 from dev.controlplane.binaries import Binaries, find_or_build
 from dev.controlplane.gobuild import Progress, to_stderr
 from dev.controlplane.processes import Child, spawn, stop
+from dev.controlplane.reach import run_kubectl
 
 START_TIMEOUT = 60.0
 """Seconds that a part may take to become ready, on a loaded machine too."""
@@ -160,21 +161,9 @@ class ControlPlane:
 
         With `check`, a failure raises `subprocess.CalledProcessError`, with what kubectl said as a note.
         """
-        command = [
-            str(self.binaries.kubectl),
-            f"--kubeconfig={kubeconfig or self.kubeconfig}",
-            f"--cache-dir={self.dir}/kubectl-cache",  # the usual one goes by address, and addresses come back
-            *args,
-        ]
-        environment = os.environ | {"KUBERC": "off"}  # a person's preferences are not for tests
-        done = subprocess.run(command, input=stdin or "", env=environment, capture_output=True, text=True, check=False)
-        try:
-            if check:
-                done.check_returncode()
-        except subprocess.CalledProcessError as error:
-            error.add_note(done.stderr.strip())
-            raise
-        return done
+        chosen = kubeconfig or self.kubeconfig
+        cache = self.dir / "kubectl-cache"
+        return run_kubectl(self.binaries.kubectl, *args, kubeconfig=chosen, cache=cache, stdin=stdin, check=check)
 
     def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
         """A kubeconfig with a token of that ServiceAccount, good for a day, and with its namespace."""

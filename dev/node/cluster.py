@@ -120,9 +120,9 @@ class NodeCluster(ControlPlane):
         """Give the node an image, from a Docker or OCI archive that names it."""
         run_quietly(import_command(self.holder, self.dir, archive))
 
-    def has_image(self, name: str) -> bool:
-        """Whether the node has the image of this full name."""
-        return name in self._ctr("images", "list", "--quiet").split()
+    def tag_image(self, name: str, another: str) -> None:
+        """Give an image that the node has another full name, too."""
+        self._ctr("images", "tag", "--force", name, another)
 
     def container_pids(self, pod_uid: str) -> list[int]:
         """Process ids, as this machine numbers them, of all processes in this pod's containers."""

@@ -31,11 +31,15 @@ _START_TIMEOUT = 60.0
 class SecretsManagerServer:
     """Context manager around one stand-in. `mode`: "strict" (correct) or "fast" (for many calls).
 
-    `region` is where `seed` puts secrets and where `env` and `client` point.
+    `region` is where `seed` puts secrets and where `env` and `client` point. `host`: the address of this machine to
+    listen on, for clients elsewhere; strict mode only.
     """
 
-    def __init__(self, mode: Literal["strict", "fast"] = "strict", *, region: str = "us-east-1") -> None:
+    def __init__(
+        self, mode: Literal["strict", "fast"] = "strict", *, region: str = "us-east-1", host: str = "127.0.0.1"
+    ) -> None:
         self.region = region
+        self._host = host
         self._mode = mode
         self._port = 0
         self._child: processes.Child | None = None
@@ -56,6 +60,8 @@ class SecretsManagerServer:
         command = [sys.executable, "-m", "dev.secretsmanager", "--port", str(self._port), "--region", self.region]
         if self._mode == "fast":
             command.append("--fast")
+        else:
+            command += ["--host", self._host]
         self._log.write_bytes(b"")
         # Warnings in that process are about moto's insides; they would only fill its log.
         environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "ignore"}
@@ -87,7 +93,12 @@ class SecretsManagerServer:
     @property
     def endpoint(self) -> str:
         """Its URL."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens; the same after a restart."""
+        return self._port
 
     def env(self) -> dict[str, str]:
         """Environment variables that point any AWS client at it."""
@@ -137,7 +148,7 @@ class SecretsManagerServer:
         self._control("POST", "seed", {"secrets": [{"name": name, "value": value} for name, value in pairs]})
 
     def _control(self, method: str, what: str, body: Mapping[str, Any] | None = None) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, f"/_control/{what}", json.dumps(body or {}))
             response = connection.getresponse()

@@ -191,11 +191,11 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
         """Requests are not logged: they are counted."""
 
 
-def serve(port: int, region: str) -> None:
+def serve(port: int, region: str, host: str = "127.0.0.1") -> None:
     """Run until killed. Prints `READY <url>` once requests are answered."""
     storage = MotoStorage(install(), region)
     application = Gate(DomainDispatcherApplication(create_backend_app), Control(BOARD, storage))
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Handler)
-    sys.stdout.write(f"READY http://127.0.0.1:{server.server_port}\n")
+    server = make_server(host, port, application, threaded=True, request_handler=_Handler)
+    sys.stdout.write(f"READY http://{host}:{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()

@@ -1,0 +1,48 @@
+"""Clusters that kubectl and Helm can work on, whoever runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from dev.controlplane.binaries import Binaries
+
+
+class Cluster(Protocol):
+    """A cluster that kubectl and Helm can work on: a control plane of ours, a node of ours, or somebody's."""
+
+    @property
+    def dir(self) -> Path:
+        """Where what belongs to it is kept; it goes away with it."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+
+    @property
+    def binaries(self) -> Binaries:
+        """Where kubectl is."""
+
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as the administrator; with `check`, a failure raises `CalledProcessError`."""
+
+
+def run_kubectl(
+    program: Path, *args: str, kubeconfig: Path, cache: Path, stdin: str | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run kubectl. `cache`: a directory for this cluster; the usual one goes by address, and addresses come back.
+
+    With `check`, a failure raises `subprocess.CalledProcessError`, with what kubectl said as a note.
+    """
+    command = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}", *args]
+    environment = os.environ | {"KUBERC": "off"}  # a person's preferences are not for tests
+    done = subprocess.run(command, input=stdin or "", env=environment, capture_output=True, text=True, check=False)
+    try:
+        if check:
+            done.check_returncode()
+    except subprocess.CalledProcessError as error:
+        error.add_note(done.stderr.strip())
+        raise
+    return done
