@@ -61,6 +61,17 @@ CHART_TOOLS = GoTools(
 )
 
 
+_WORKFLOWS = _HERE.parent / "workflows"
+
+WORKFLOW_TOOLS = GoTools(
+    name="actionlint",
+    module=_WORKFLOWS,
+    packages={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+    ldflags="-s -w",
+    usual_minutes=1,
+)
+
+
 @dataclass(frozen=True)
 class Binaries:
     """Paths of the four programs of a control plane."""
@@ -119,4 +130,9 @@ def kubeconform(progress: Progress = print) -> Path:
     return built(CHART_TOOLS, progress) / "kubeconform"
 
 
-__all__ = ["Binaries", "BuildError", "NodeBinaries", "find_or_build", "helm", "kubeconform", "node"]
+def actionlint(progress: Progress = print) -> Path:
+    """The program that checks workflow files, built on first use. Raises `BuildError`."""
+    return built(WORKFLOW_TOOLS, progress) / "actionlint"
+
+
+__all__ = ["actionlint", "Binaries", "BuildError", "NodeBinaries", "find_or_build", "helm", "kubeconform", "node"]

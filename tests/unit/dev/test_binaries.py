@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev.controlplane import binaries
-from dev.controlplane.binaries import CHART_TOOLS, CONTROL_PLANE, NODE, Binaries, find_or_build
+from dev.controlplane.binaries import CHART_TOOLS, CONTROL_PLANE, NODE, WORKFLOW_TOOLS, Binaries, find_or_build
 from dev.controlplane.gobuild import GoTools, Progress
 
 NAMES = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"]
@@ -64,15 +64,19 @@ def test_every_staged_module_has_the_release_of_kubernetes() -> None:
     assert f"gitVersion=v1{release.group(1)}" in CONTROL_PLANE.ldflags
 
 
-@pytest.mark.parametrize("builds", [(CONTROL_PLANE, NODE), (CHART_TOOLS,)], ids=["kubernetes", "helm"])
+@pytest.mark.parametrize(
+    "builds", [(CONTROL_PLANE, NODE), (CHART_TOOLS,), (WORKFLOW_TOOLS,)], ids=["kubernetes", "helm", "workflows"]
+)
 def test_what_is_built_is_what_the_module_lists_as_tools(builds: tuple[GoTools, ...]) -> None:
     (module,) = {tools.module for tools in builds}
-    listed = re.search(r"^tool \(\n(.*?)\n\)", (module / "go.mod").read_text(), re.MULTILINE | re.DOTALL)
+    listed = re.search(r"^tool (?:\(\n(.*?)\n\)|(\S+)$)", (module / "go.mod").read_text(), re.MULTILINE | re.DOTALL)
     assert listed
-    assert sorted(listed.group(1).split()) == sorted(p for tools in builds for p in tools.packages.values())
+    assert sorted((listed.group(1) or listed.group(2)).split()) == sorted(
+        p for tools in builds for p in tools.packages.values()
+    )
 
 
-@pytest.mark.parametrize("tools", [CONTROL_PLANE, CHART_TOOLS], ids=lambda tools: tools.name)
+@pytest.mark.parametrize("tools", [CONTROL_PLANE, CHART_TOOLS, WORKFLOW_TOOLS], ids=lambda tools: tools.name)
 def test_no_module_names_where_it_is_fetched_from(tools: GoTools) -> None:
     for name in ("go.mod", "go.sum"):
         assert "://" not in (tools.module / name).read_text()
