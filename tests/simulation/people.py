@@ -84,6 +84,7 @@ class People:
         if owner is not None:
             self.world.tell("console takes off the owner")
             self.world.store.move("console", OWNER_LABEL, owner, None)
+            self.world.referee.disowned()
 
     def order_revocation(self) -> None:
         """The last credential of a cluster goes, and its grant with it."""

@@ -66,6 +66,7 @@ class Referee:
         self.told: Counter[str] = Counter()
         self.tell: Callable[[str], None] = lambda _text: None
         self._disturbed_at = -1e9
+        self._disowned_at: float | None = None
         store.on_current = self.current_moved
         store.on_version = self.version_written
         provider.on_second_use = self.second_use
@@ -115,6 +116,8 @@ class Referee:
         """Which of the known gaps explains that `again` was sent."""
         if any(self._stopped_before_send(request) for request in (first, again)):
             return "(a) stopped between the fence and a stored result"
+        if any(self._believes_in_a_former_owner(request) for request in (first, again)):
+            return "(d) the owner was taken off by hand, and a replica of it reads an old copy"
         stored = [stored for stored in self.stored.get(first.issued or "", []) if stored.time <= again.sent]
         places = {place.place for place in stored}
         if places & {"", again.cluster}:
@@ -139,6 +142,14 @@ class Referee:
 
     def _stopped_before_send(self, request: Request) -> bool:
         return request.sent - request.fenced > self.rules.request_deadline_s
+
+    def disowned(self) -> None:
+        """Somebody takes the owner's label off."""
+        self._disowned_at = self.loop.now
+
+    def _believes_in_a_former_owner(self, request: Request) -> bool:
+        since, until = self.weather.stuck.get(request.process, (0.0, 0.0))
+        return self._disowned_at is not None and since < self._disowned_at < request.claimed < until
 
     def _lost(self, first: Request, again: Request, *, patient: bool) -> str | None:
         """The same for a result that nobody had stored when `again` was sent."""
