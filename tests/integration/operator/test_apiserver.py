@@ -5,6 +5,7 @@ These tests have a control plane of their own, because they take it away.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.integration.operator.conftest import stop
+from tests.integration.operator.conftest import ALONE, stop
 from tests.integration.operator.relay import relayed
 from tests.integration.operator.tenant import Tenant, api_key
 from tests.support.kubeapi import KubeApi
 
 pytestmark = pytest.mark.integration
+
+CREDENTIALS_EVERYWHERE = "/apis/tolstoy.dev/v1/toolcredentials"
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +116,34 @@ def test_watches_that_are_cut_are_resumed(testbed: Testbed, tenant: Tenant, tmp_
                 tenant.await_data(api_key())
                 tenant.await_data(api_key(str(number)), f"c{number}")
             stop(operator)
+
+
+def is_gone(admin: KubeApi, path: str, version: str) -> bool:
+    """Whether a watch from this resourceVersion is answered with 410: what came after it is not remembered any more."""
+    answer = admin.get(f"{path}?watch=true&timeoutSeconds=1&resourceVersion={version}")
+    return answer.status == 410 or answer.body.get("object", {}).get("code") == 410
+
+
+def test_watches_whose_place_is_forgotten_start_anew(testbed: Testbed, admin: KubeApi, tenant: Tenant) -> None:
+    """HTTP 410: while the operator hangs, the API server loses its memory of what the watches have not yet seen."""
+    with testbed.operator(**ALONE) as operator:
+        tenant.synced()
+        tenant.synced("doomed")
+        streams = (CREDENTIALS_EVERYWHERE, "/api/v1/secrets", "/api/v1/namespaces")
+        seen = {path: admin.get(f"{path}?limit=1").body["metadata"]["resourceVersion"] for path in streams}
+        operator.signal(signal.SIGSTOP)
+        tenant.patch_secret({"stringData": {"apiKey": "typo"}})
+        tenant.delete("doomed")
+        tenant.delete_secret("doomed")
+        tenant.store(api_key("new"), "new")
+        tenant.create("new", "new")
+        with no_apiserver(testbed):
+            pass
+        eventually(lambda: all(is_gone(admin, *place) for place in seen.items()), what="the places are forgotten")
+        operator.signal(signal.SIGCONT)
+        tenant.await_data(api_key("new"), "new", timeout=60)
+        tenant.await_data(api_key())
+        assert tenant.secret("doomed") is None
+        tenant.patch_secret({"stringData": {"apiKey": "typo"}})
+        tenant.await_data(api_key())
+        stop(operator)
