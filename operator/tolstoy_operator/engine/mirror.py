@@ -41,6 +41,8 @@ class Mirror:
         self._inventory = inventory
         self._api = api
         self._fingerprint = fingerprint
+        self._merged: dict[str, tuple[str, frozenset[str]]] = {}
+        """UID of the Secret and the keys that a credential has merged into it, by the credential's UID."""
 
     def check_claim(self, credential: Credential) -> None:
         """Raises `Problem` (TargetConflict) when another credential or somebody else has the target."""
@@ -147,6 +149,7 @@ class Mirror:
 
     async def release(self, existing: ExistingSecret, actor: audit.Actor) -> None:
         """Take the keys that a credential merged out of a Secret of somebody else."""
+        self._merged.pop(actor.uid, None)
         body, manager = manifest.merged(existing, {}), manifest.merge_manager(actor.uid)
         try:
             fresh = await self._api.merge(existing.namespace, existing.name, body, manager=manager)
@@ -203,17 +206,19 @@ class Mirror:
     async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes]) -> Written:
         existing = await self._invited(credential, name)
         if manifest.is_merged(existing, credential.uid, data, self._fingerprint):
+            self._merged[credential.uid] = existing.uid, frozenset(data)
             return Written.NOTHING
-        # What was ours and was edited by hand belongs to the hand now; the status knows that we had put it there.
-        told = credential.status.target
-        ours = existing.merged_keys.get(credential.uid, frozenset()).union(
-            told.keys if told is not None and told.name == name else ()
-        )
+        # What was ours and was edited by hand belongs to the hand now. That we had put it there is remembered, and not
+        # looked up in the status, which somebody else may have written.
+        known_uid, known_keys = self._merged.get(credential.uid, ("", frozenset()))
+        ours = existing.merged_keys.get(credential.uid, frozenset())
+        ours |= known_keys if known_uid == existing.uid else frozenset()
         foreign = sorted((data.keys() & existing.keys.keys()) - ours)
         if foreign:
             raise _conflict(name, f'has a key "{foreign[0]}" that is not from this ToolCredential')
         body, manager = manifest.merged(existing, data), manifest.merge_manager(credential.uid)
         self._inventory.observe_secret(await self._api.merge(existing.namespace, name, body, manager=manager))
+        self._merged[credential.uid] = existing.uid, frozenset(data)
         return Written.DATA
 
     async def _invited(self, credential: Credential, name: str) -> ExistingSecret:

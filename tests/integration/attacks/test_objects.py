@@ -88,6 +88,14 @@ class TestSomebodyElsesSecretAsTarget:
         own.await_reason("TargetConflict")
         assert own.data("web") == THEIRS
 
+    def test_a_merge_over_a_key_that_a_status_says_is_ours(self, own: Tenant) -> None:
+        own.add_secret("web", data={"apiKey": "kept"}, metadata={"annotations": {"tolstoy.dev/allow-merge": "github"}})
+        own.create(target={"name": "web", "creationPolicy": "Merge"})
+        own.await_reason("TargetConflict")
+        lie(own, {"target": {**CLAIM, "keys": ["apiKey"]}})
+        own.force_sync()
+        assert own.data("web") == {"apiKey": "kept"}
+
     def test_a_merge_whose_labels_make_it_ours(self, own: Tenant) -> None:
         own.add_secret("web", metadata={"labels": {"tolstoy.dev/managed": "merged"}})
         own.create(target={"name": "web", "creationPolicy": "Merge"})

@@ -414,6 +414,26 @@ class TestMerge:
         assert world.reason() == "TargetConflict"
         assert '"apiKey"' in world.message()
 
+    async def test_nor_when_a_status_says_that_it_is_ours(self, world: World) -> None:
+        world.put_secret("web", {"apiKey": "theirs"}, annotations={names.ALLOW_MERGE: "github"})
+        await self.merged(world)
+        lie = {"name": "web", "keys": ["apiKey"], "lastSyncTime": "2026-05-01T12:00:00Z"}
+        world.kube.edit(paths.credential(SHOP, "github"), lambda body: body["status"].update(target=lie))
+        await world.settle()
+        await world.look_at_all()
+        assert world.data("web") == {"apiKey": "theirs"}
+
+    async def test_our_key_edited_while_nobody_looks_is_somebody_elses(self, world: World) -> None:
+        await self.merged(world)
+        world.kube.edit(WEB, set_data(apiKey="eA=="))
+        world.restart()
+        await world.look_at_all()
+        assert world.data("web") == {"theirs": "x", "apiKey": "x"}
+        assert world.reason() == "TargetConflict"
+        world.kube.edit(WEB, lambda body: body["data"].pop("apiKey"))
+        await world.settle()
+        assert world.data("web") == {"theirs": "x", **FIRST}
+
     async def test_our_key_edited_by_hand_is_reverted(self, world: World) -> None:
         await self.merged(world)
         world.kube.edit(WEB, set_data(apiKey="eA=="))
