@@ -86,10 +86,12 @@ class Operator:
     async def _lead(self) -> None:
         parts = self._parts
         await parts.elector.wait_leader()
-        beside = (parts.sweep, parts.janitor, parts.journal, parts.clock_watch, parts.propagator)
-        running = [asyncio.create_task(part.run()) for part in beside if part is not None]
+        beside = (parts.sweep, parts.janitor, parts.journal, parts.clock_watch)
+        running = [asyncio.create_task(part.run()) for part in beside]
         try:
-            await asyncio.gather(parts.dispatcher.lead(), parts.grants.run(), parts.departures.run())
+            await asyncio.gather(
+                parts.dispatcher.lead(), parts.grants.run(), parts.departures.run(), parts.followers.run()
+            )
         finally:
             await _cancel(running)
 
@@ -143,6 +145,7 @@ class Operator:
         parts.dispatcher.stop()
         parts.grants.stop()
         parts.departures.stop()
+        parts.followers.stop()
         lead = tasks.get("lead")
         if lead is not None and parts.elector.is_leader:
             await asyncio.wait({lead}, timeout=DRAIN_TIMEOUT)

@@ -11,25 +11,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
-from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, CredentialType, ToolCredentialStatus
+from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.change import OnData
 from tolstoy_operator.engine.clockwatch import ClockWatch
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.elector import Elector, SoleReplica
+from tolstoy_operator.engine.followers import Followers, followers_of
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.health import Health
 from tolstoy_operator.engine.imports import Imports
-from tolstoy_operator.engine.inventory import Credential, Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.journal import JournalRounds
 from tolstoy_operator.engine.mirror import Mirror
-from tolstoy_operator.engine.propagation import Propagator
 from tolstoy_operator.engine.readahead import ReadAhead
-from tolstoy_operator.engine.reconciler import OnData, Reconciler, Timing
+from tolstoy_operator.engine.reconciler import Reconciler, Timing
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.engine.sweep import Sweep
 from tolstoy_operator.engine.upstream import UpstreamHealth
@@ -42,7 +43,6 @@ from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.journal import KubeJournal
 from tolstoy_operator.kube.lease import LeaseElector, new_identity
 from tolstoy_operator.kube.leases import LeasesApi
-from tolstoy_operator.kube.pods import PodsApi
 from tolstoy_operator.kube.reviews import ReviewsAuthorizer
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
@@ -60,7 +60,6 @@ from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.services.tokens import TokenService
 from tolstoy_operator.settings import Settings
 from tolstoy_operator.stores.base import SecretStore
-from tolstoy_operator.stores.ratelimit import TokenBucket
 
 LEASE_NAME = "tolstoy-operator"
 _SHORTEST_POLL = 60.0
@@ -82,7 +81,7 @@ class Parts:
     grants: Grants
     departures: Departures
     journal: JournalRounds
-    propagator: Propagator | None
+    followers: Followers
     clock_watch: ClockWatch
     elector: Elector
     health: Health
@@ -148,7 +147,7 @@ def _join(
     janitor = Janitor(inventory, mirror, CredentialsApi(client))
     grants = _grants(settings, inventory, tokens)
     departures = _departures(settings, inventory, client, revocations)
-    propagator = _propagator(base, inventory, tokens)
+    followers = followers_of(settings, client, inventory, tokens, base.metrics)
     reconciler = _reconciler(
         base,
         inventory=inventory,
@@ -157,7 +156,7 @@ def _join(
         upstream=upstream,
         grants=grants,
         departures=departures,
-        on_data=propagator.data_changed if propagator else _leave_to_kubelets,
+        on_data=followers.data_changed,
     )
     dispatcher = Dispatcher(
         inventory=inventory,
@@ -182,7 +181,7 @@ def _join(
         grants=grants,
         departures=departures,
         journal=JournalRounds(inventory, keeper, tokens, time_scale=settings.refresh_time_scale),
-        propagator=propagator,
+        followers=followers,
         clock_watch=_clock_watch(inventory, grants, dispatcher),
         elector=base.elector,
         health=health,
@@ -235,24 +234,6 @@ def _grants(settings: Settings, inventory: Inventory, tokens: TokenService) -> G
         workers=settings.refresh_workers,
         time_scale=settings.refresh_time_scale,
     )
-
-
-def _propagator(base: _Base, inventory: Inventory, tokens: TokenService) -> Propagator | None:
-    if not base.settings.immediate_propagation:
-        return None
-    return Propagator(
-        inventory=inventory,
-        pods=PodsApi(base.client),
-        queue=WorkQueue(time.monotonic),
-        bucket=TokenBucket(base.settings.pod_touches_per_second),
-        old_token=tokens.old_access_token,
-        on_touch=base.metrics.observe_pod_touch,
-        clock=time.monotonic,
-    )
-
-
-def _leave_to_kubelets(_: Credential, __: CredentialType | None) -> None:
-    """What the installation chose: pods are not touched."""
 
 
 def _clock_watch(inventory: Inventory, grants: Grants, dispatcher: Dispatcher) -> ClockWatch:

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     immediate_propagation: bool = Field(
         True, description="Pods that mount a changed Secret are touched, so that their kubelet looks at once"
     )
+    restart_workloads: bool = Field(True, description="Workloads that a credential names are restarted")
     pod_touches_per_second: int = Field(50, ge=1, le=1000, description="The rate of these touches")
 
     leader_election: bool = Field(True, description="Several replicas: one acts, the others stand by")

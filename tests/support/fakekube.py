@@ -197,7 +197,7 @@ class FakeKube:
         return copy.deepcopy(self._objects[path])
 
     def _merge_object(self, path: str, before: Object, body: Object) -> Object:
-        if body["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+        if body.get("metadata", {}).get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
             raise Unprocessable(reason="Invalid")
         return self._store(path, _merged(before, body), "unknown", "Update")
 

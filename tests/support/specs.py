@@ -112,11 +112,21 @@ def _template(template: dict[str, str]) -> bool:
     return 1 <= len(texts) <= 64 and max(texts) <= 16_384 and sum(texts) <= 131_072 and all(map(_secret_key, template))
 
 
+_WORKLOAD_KINDS = ["Deployment", "StatefulSet", "DaemonSet"]
+
+
+def _restart_targets(targets: list[dict[str, str]]) -> bool:
+    places = [(target["kind"], target["name"]) for target in targets]
+    legal = all(kind in _WORKLOAD_KINDS and _full(DNS_NAME, name, 253) for kind, name in places)
+    return legal and len(places) <= 16 and len(set(places)) == len(places)
+
+
 _SPEC_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "tool": lambda text: _full(DNS_LABEL, text, 63),
     "orgId": lambda text: _full(rf"{SECRETS_MANAGER}+", text, 128),
     "secretName": lambda text: _full(rf"{SECRETS_MANAGER}+(/{SECRETS_MANAGER}+)*", text, 512),
     "type": TYPES.__contains__,
+    "restartTargets": _restart_targets,
 }
 _OAUTH_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "revocationPolicy": ["Orphan", "Revoke"].__contains__,
@@ -131,6 +141,7 @@ _TARGET_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "template": _template,
     "creationPolicy": ["Owner", "Merge"].__contains__,
     "deletionPolicy": ["Delete", "Retain"].__contains__,
+    "propagation": ["Kubelet", "Immediate"].__contains__,
 }
 
 # --- random specs
@@ -188,6 +199,7 @@ _TARGET: dict[str, st.SearchStrategy[Any]] = {
     "template": st.dictionaries(_mostly(_SECRET_KEYS, st.just("username"), 2), _ODD, min_size=1, max_size=2),
     "creationPolicy": _mostly(st.just("Owner"), st.just("Merge"), 4),
     "deletionPolicy": st.sampled_from(["Delete", "Retain"]),
+    "propagation": _mostly(st.sampled_from(["Kubelet", "Immediate"]), st.just("Never"), 12),
 }
 
 NAMES: Mapping[str, st.SearchStrategy[str]] = {
@@ -211,6 +223,15 @@ def specs() -> st.SearchStrategy[Spec]:
         optional={
             "type": _mostly(st.sampled_from(TYPES), st.just("auto"), 12),
             "suspend": st.booleans(),
+            "restartTargets": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "kind": _mostly(st.sampled_from(_WORKLOAD_KINDS), st.just("Pod"), 24),
+                        "name": _text(DNS_NAME, "a" * 253, "a" * 254, "A", "a_b", times=24),
+                    }
+                ),
+                max_size=3,
+            ),
             "oauth": st.fixed_dictionaries(
                 {},
                 optional={

@@ -27,6 +27,7 @@ TOKEN_ENDPOINT_NETWORKS: {{ .Values.refresh.tokenEndpointNetworks | join "," | q
 TOKEN_ENDPOINT_ORIGINS: {{ .Values.refresh.tokenEndpointOrigins | join "," | quote }}
 PROVIDERS_DIR: {{ ternary "/etc/tolstoy/providers" "" (ne .Values.refresh.providersConfigMap "") | quote }}
 IMMEDIATE_PROPAGATION: {{ .Values.propagation.immediate | quote }}
+RESTART_WORKLOADS: {{ .Values.restarts.enabled | quote }}
 POD_TOUCHES_PER_SECOND: {{ .Values.propagation.podsPerSecond | int64 | quote }}
 LEADER_ELECTION: {{ .Values.leaderElection | quote }}
 HTTP_HOST: {{ .Values.http.host | quote }}

@@ -36,6 +36,9 @@ ALLOW_MERGE: Final = "tolstoy.dev/allow-merge"
 # On a pod that mounts a Secret of ours: the resourceVersion that the Secret has got.
 SECRET_CHANGED: Final = "tolstoy.dev/secret-changed"  # noqa: S105 - a name
 
+# On the pod template of a workload that we restarted: when.
+RESTARTED_AT: Final = "tolstoy.dev/restarted-at"
+
 # Field managers of our writes: one for Secrets that are ours, one per credential for Secrets that we merge into.
 FIELD_MANAGER: Final = "tolstoy-operator"
 MERGE_MANAGER_PREFIX: Final = "tolstoy.dev/"

@@ -118,6 +118,21 @@ class InitialTokens(_Model):
     secret_ref: SecretReference
 
 
+class WorkloadKind(StrEnum):
+    """What can be restarted."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    DAEMON_SET = "DaemonSet"
+
+
+class Workload(_Model):
+    """A workload in the same namespace."""
+
+    kind: WorkloadKind
+    name: str
+
+
 class ToolCredentialSpec(_Model):
     """What a tenant asks for: either `tool` and `org_id`, or `secret_name`."""
 
@@ -128,6 +143,7 @@ class ToolCredentialSpec(_Model):
     target: Target = Field(default_factory=Target)
     initial_tokens_from: InitialTokens | None = None
     oauth: OAuth | None = None
+    restart_targets: list[Workload] = Field(default_factory=list)
     suspend: bool = False
 
 

@@ -33,6 +33,7 @@ NEXT_LABEL: Final = "TOLSTOY_NEXT"
 EVERYBODY: Final = ""
 """In place of a cluster's name: the secret belongs to no cluster (any more)."""
 
+_COMPUTED: Final = 5  # the version of UUIDs that are made from names
 _NAMESPACE: Final = uuid.UUID("5f0c9a52-6d0b-5c33-9d0f-2f1f0a6f6d11")
 
 
@@ -64,6 +65,14 @@ def tombstone_id(arn: str, base: str) -> str:
 def owner_id(arn: str, cluster: str, of: str) -> str:
     """The version that stands for "this cluster refreshes this secret, from the refresh token `of` on"."""
     return _id(arn, cluster, "owner", of)
+
+
+def is_computed(identifier: str) -> bool:
+    """Whether an id is one of these, and not a version that somebody else has stored."""
+    try:
+        return uuid.UUID(identifier).version == _COMPUTED
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)

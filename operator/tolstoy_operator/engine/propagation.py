@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.propagation import Touch, is_immediate, touches
 from tolstoy_operator.domain.refresh import OldAccessToken
+from tolstoy_operator.engine.change import Change
 from tolstoy_operator.engine.inventory import Credential, Inventory
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.kube.errors import Forbidden, KubeError, NotFound, Unprocessable
@@ -78,21 +78,25 @@ class Propagator:
         self._changes: defaultdict[str, dict[str, _Change]] = defaultdict(dict)
         self._failures: Counter[str] = Counter()
 
-    def data_changed(self, credential: Credential, found: CredentialType | None) -> None:
-        """The data of a credential's Secret has changed. `found`: what the upstream document is."""
+    def data_changed(self, credential: Credential, change: Change) -> None:
+        """The data of a credential's Secret has changed."""
         spec, upstream = credential.spec, credential.upstream
         secret = self._inventory.secret(credential.target) if credential.target else None
         if spec is None or upstream is None or secret is None:
             return
-        if is_immediate(spec, found, self._old_token(upstream)):
+        if is_immediate(spec, change.found, self._old_token(upstream)):
             self._changes[secret.namespace][secret.name] = _Change(secret.version, self._clock())
             self._queue.add(_key(secret.namespace), Priority.CHANGE)
 
     async def run(self) -> None:
-        """Touch pods whenever a Secret has changed, until cancelled."""
+        """Touch pods whenever a Secret has changed, until `stop`. Returns when the touches in hand are finished."""
         async with asyncio.TaskGroup() as group:
             for _ in range(_WORKERS):
                 group.create_task(self._work())
+
+    def stop(self) -> None:
+        """Begin nothing more; what is left is left to the kubelets."""
+        self._queue.close()
 
     async def _work(self) -> None:
         while (key := await self._queue.get()) is not None:

@@ -38,6 +38,7 @@ from tolstoy_operator.domain.status import (
     status_patch,
 )
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
+from tolstoy_operator.engine.change import OnData, change_of
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grant, Grants
 from tolstoy_operator.engine.imports import Imports
@@ -57,10 +58,6 @@ _log = logging.getLogger(__name__)
 UNKNOWN_NAMESPACE_PAUSE = 5.0
 NOT_SURE_PAUSE = 30.0
 """Seconds until another look, should nobody tell before."""
-
-
-OnData = Callable[[Credential, CredentialType | None], None]
-"""Told when the data of a credential's Secret has changed, and what its upstream document is. It returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +166,9 @@ class Reconciler:
             raise _NotSure
         written = await self._mirror.apply(credential, name, data, upstream=upstream, version_id=version.version_id)
         learned.written = written is not Written.NOTHING
-        if written is Written.DATA:
-            self._on_data(credential, learned.credential_type)
+        change = change_of(credential.status, version, written, learned.credential_type)
+        if change is not None:
+            self._on_data(credential, change)
         learned.upstream = UpstreamStatus(
             name=upstream, arn=version.arn, version_id=version.version_id, region=self._region
         )

@@ -150,6 +150,10 @@ class Metrics:
         self._pod_touches.labels(self._words["outcome"](outcome)).inc()
         self._pod_touch_seconds.observe(seconds)
 
+    def observe_restart(self, outcome: str) -> None:
+        """A workload was to be restarted. `outcome`: "ok" or an error class."""
+        self._restarts.labels(self._words["outcome"](outcome)).inc()
+
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
         """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
         words = self._words
@@ -257,6 +261,9 @@ class Metrics:
             "Pods told that a Secret they mount has changed.",
             ["outcome"],
             registry=self.registry,
+        )
+        self._restarts = Counter(
+            "tolstoy_workload_restarts", "Restarts of workloads that were tried.", ["outcome"], registry=self.registry
         )
         self._pod_touch_seconds = Histogram(
             "tolstoy_pod_touch_delay_seconds",

@@ -41,6 +41,10 @@ def merge(**fields: object) -> Spec:
     return target(creationPolicy="Merge", **fields)
 
 
+def restarts(*targets: tuple[str, str]) -> Spec:
+    return {**NAMED, "restartTargets": [{"kind": kind, "name": name} for kind, name in targets]}
+
+
 NUMBERED = [str(number) for number in range(500)]
 
 ACCEPTED: dict[str, Spec] = {
@@ -89,6 +93,9 @@ ACCEPTED: dict[str, Spec] = {
     "a Secret that stays": target(deletionPolicy="Retain"),
     "merging": merge(name="shared", keys=["accessToken"]),
     "a grant that ends": {**NAMED, "oauth": {"revocationPolicy": "Revoke"}},
+    "propagation at once": target(propagation="Immediate"),
+    "restart targets": restarts(("Deployment", "web"), ("StatefulSet", "web"), ("DaemonSet", "a.b-c")),
+    "16 restart targets": restarts(*(("Deployment", f"web-{number}") for number in range(16))),
     "a lead": {**NAMED, "oauth": {"leadTime": "90s"}},
     "nothing about the grant": {**NAMED, "oauth": {}},
     "merging with empty labels": merge(labels={}, annotations={}),
@@ -146,6 +153,16 @@ REFUSED: dict[str, tuple[Spec, str, str]] = {
         {**NAMED, "oauth": {"revocationPolicy": "Delete"}},
         "spec.oauth.revocationPolicy",
         'supported values: "Orphan", "Revoke"',
+    ),
+    "another propagation": (target(propagation="Never"), "spec.target.propagation", "Unsupported value"),
+    "a restart of something else": (restarts(("Pod", "web")), "spec.restartTargets[0].kind", "Unsupported value"),
+    "a restart of a name with a slash": (restarts(("Deployment", "../x")), "spec.restartTargets[0].name", "lower-case"),
+    "a restart of an empty name": (restarts(("Deployment", "")), "spec.restartTargets[0].name", "lower-case"),
+    "one restart twice": (restarts(*[("Deployment", "web")] * 2), "spec.restartTargets[1]", "Duplicate value"),
+    "17 restart targets": (
+        restarts(*(("Deployment", f"web-{number}") for number in range(17))),
+        "spec.restartTargets",
+        "Too many",
     ),
     "a lead without a unit": ({**NAMED, "oauth": {"leadTime": "300"}}, "spec.oauth.leadTime", "s, m or h"),
     "a lead of nothing": ({**NAMED, "oauth": {"leadTime": "0m"}}, "spec.oauth.leadTime", "s, m or h"),
@@ -286,7 +303,7 @@ def test_every_problem_is_told_at_once(credentials: Credentials) -> None:
         {**NAMED, "toolName": "x"},
         target(kys=["a"]),
         {**NAMED, "oauth": {"lead": "5m"}},
-        {**NAMED, "restartTargets": []},
+        {**NAMED, "restarts": []},
     ],
 )
 def test_unknown_fields_are_refused_to_those_who_ask_for_it(credentials: Credentials, spec: Spec) -> None:

@@ -9,16 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE
 from tests.integration.helm.conftest import Installed, Team, new_team
 from tests.support import docs
-from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
+from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, Answer, KubeApi, credential
 from tests.support.waiting import wait_until
-from tolstoy_operator.api.names import SECRET_CHANGED
+from tolstoy_operator.api.names import RESTARTED_AT, SECRET_CHANGED
 
 pytestmark = pytest.mark.integration
 
@@ -82,6 +82,25 @@ def with_pod(team: Team) -> str:
     return f"{pods}/web"
 
 
+def pod_template(**members: object) -> dict[str, Any]:
+    return {"spec": {"template": members}}
+
+
+def with_workload(team: Team, kind: str) -> str:
+    """Path of a workload `web` in the team's namespace."""
+    template = {
+        "metadata": {"labels": {"app": "web"}, "annotations": {"example.com/theirs": "kept"}},
+        "spec": {"containers": [{"name": "web", "image": "registry.example.com/web"}]},
+    }
+    spec: dict[str, Any] = {"selector": {"matchLabels": {"app": "web"}}, "template": template}
+    if kind == "StatefulSet":
+        spec["serviceName"] = "web"
+    path = f"/apis/apps/v1/namespaces/{team.namespace}/{kind.lower()}s"
+    answer = team.developer.post(path, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": spec})
+    assert answer.ok, answer
+    return f"{path}/web"
+
+
 @pytest.fixture(scope="module")
 def prey(installed: Installed) -> Iterator[Team]:
     """A team with a credential, whose namespace no test changes."""
@@ -93,7 +112,9 @@ def prey(installed: Installed) -> Iterator[Team]:
 def inside(team: Team, path: str) -> str:
     """`path` with the team's namespace in the places that ask for it."""
     return path.format(
-        team=f"/apis/tolstoy.dev/v1/namespaces/{team.namespace}", core=f"{CORE}/namespaces/{team.namespace}"
+        team=f"/apis/tolstoy.dev/v1/namespaces/{team.namespace}",
+        core=f"{CORE}/namespaces/{team.namespace}",
+        apps=f"/apis/apps/v1/namespaces/{team.namespace}",
     )
 
 
@@ -153,6 +174,14 @@ class TestWhatItDoes:
         assert operator.patch(web, body).ok
         body["metadata"]["uid"] = "11111111-1111-1111-1111-111111111111"
         assert operator.patch(web, body).status == 422
+
+    @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+    def test_it_restarts_workloads(self, operator: KubeApi, team: Team, kind: str) -> None:
+        path = with_workload(team, kind)
+        for at in ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"):
+            answer = operator.patch(path, pod_template(metadata={"annotations": {RESTARTED_AT: at}}))
+            assert answer.ok, answer
+            assert answer.body["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT] == at
 
     def test_it_tells_what_happened(self, operator: KubeApi, team: Team) -> None:
         event = {
@@ -217,7 +246,13 @@ FORBIDDEN: list[tuple[str, str, object]] = [
     ("POST", "{core}/pods/web/ephemeralcontainers", None),
     ("GET", "{core}/pods/web/log", None),
     ("GET", "/apis/apps/v1/deployments", None),
-    ("PATCH", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{RELEASE}", {"spec": {"replicas": 0}}),
+    ("GET", "{apps}/deployments/web", None),
+    ("POST", "{apps}/deployments", {}),
+    ("PUT", "{apps}/statefulsets/web", {}),
+    ("DELETE", "{apps}/daemonsets/web", None),
+    ("PATCH", "{apps}/deployments/web/scale", {"spec": {"replicas": 0}}),
+    ("PATCH", "{apps}/deployments/web/status", {}),
+    ("PATCH", "{apps}/replicasets/web", {}),
     ("POST", "/apis/batch/v1/namespaces/default/jobs", {}),
     ("GET", f"{CORE}/nodes", None),
     ("GET", f"{CORE}/nodes/n/proxy/pods", None),
@@ -355,6 +390,57 @@ class TestWhatItMayPatchOfAPod:
 
     def test_others_are_not_held_to_it(self, team: Team, web: str) -> None:
         assert team.developer.patch(web, {"metadata": {"labels": {"app": "other"}}}).ok
+
+
+class TestWhatItMayPatchOfAWorkload:
+    """RBAC lets the operator patch any part; a policy keeps it to one annotation of the pod template."""
+
+    MINE: ClassVar = {"example.com/mine": "x"}
+
+    @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pod_template(metadata={"annotations": MINE}),
+            pod_template(metadata={"annotations": {"example.com/theirs": None}}),
+            pod_template(metadata={"annotations": {RESTARTED_AT: "x"}}),
+            pod_template(metadata={"annotations": {RESTARTED_AT: "2026-01-01T00:00:00Z", **MINE}}),
+            pod_template(metadata={"labels": MINE}),
+            pod_template(spec={"serviceAccountName": "admin"}),
+            pod_template(spec={"hostNetwork": True}),
+            pod_template(spec={"terminationGracePeriodSeconds": 1}),
+            {"metadata": {"labels": MINE}},
+            {"metadata": {"annotations": MINE}},
+            {"metadata": {"annotations": {RESTARTED_AT: "2026-01-01T00:00:00Z"}}},
+            {"metadata": {"finalizers": ["example.com/mine"]}},
+            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
+            {"spec": {"revisionHistoryLimit": 1}},
+            {"spec": {"minReadySeconds": 1}},
+        ],
+        ids=json.dumps,
+    )
+    def test_nothing_else(self, operator: KubeApi, team: Team, kind: str, body: dict[str, Any]) -> None:
+        self.is_refused(operator.patch(with_workload(team, kind), body))
+
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "registry.example.com/theirs"},
+            {"op": "add", "path": "/spec/template/spec/containers/0/command", "value": ["sh"]},
+            {"op": "replace", "path": "/spec/replicas", "value": 0},
+            {"op": "add", "path": "/spec/paused", "value": True},
+        ],
+        ids=lambda operation: operation["path"],
+    )
+    def test_no_other_image_and_no_other_size(self, operator: KubeApi, team: Team, operation: object) -> None:
+        self.is_refused(operator.patch(with_workload(team, "Deployment"), [operation], JSON_PATCH))
+
+    def is_refused(self, answer: Answer) -> None:
+        assert answer.status == 403, answer
+        assert "the operator changes nothing of a workload but the annotation" in answer.message
+
+    def test_others_are_not_held_to_it(self, team: Team) -> None:
+        assert team.developer.patch(with_workload(team, "Deployment"), {"spec": {"replicas": 3}}).ok
 
 
 class TestWhatAStolenTokenCannotDoToSecrets:

@@ -266,6 +266,7 @@ def test_what_is_optional_can_be_left_out(helm: Helm) -> None:
         "crds": {"install": False},
         "admissionPolicies": {"enabled": False},
         "propagation": {"immediate": False},
+        "restarts": {"enabled": False},
         "networkPolicy": {"enabled": False},
         "hooks": {"releaseFinalizers": {"enabled": False}},
         "rbac": {"aggregateToDefaultRoles": False},

@@ -13,6 +13,7 @@ from tests.unit.engine.world import SHOP, UPSTREAM, Clock, World
 from tolstoy_operator.api import names
 from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.refresh import OldAccessToken
+from tolstoy_operator.engine.change import Change
 from tolstoy_operator.engine.propagation import RETRY_PAUSES, SETTLE, Propagator
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube import paths
@@ -66,10 +67,10 @@ class Bench:
         self.world.store.write(UPSTREAM, {"apiKey": text})
         self.world.secrets.invalidate(UPSTREAM)
         await self.world.reconcile()
-        for key, found in self.world.data_changes:
+        for key, change in self.world.data_changes:
             credential = self.world.inventory.credential(key)
             assert credential is not None
-            self.propagator.data_changed(credential, found)
+            self.propagator.data_changed(credential, change)
         self.world.data_changes.clear()
         secret = self.world.inventory.secret((SHOP, "github"))
         assert secret is not None
@@ -132,7 +133,7 @@ async def test_changes_that_come_together_share_a_list(bench: Bench) -> None:
     credential = bench.world.inventory.credential((SHOP, "github"))
     assert credential is not None
     for _ in range(5):
-        bench.propagator.data_changed(credential, CredentialType.API_KEY)
+        bench.propagator.data_changed(credential, Change(CredentialType.API_KEY, anew=True))
     await bench.rest()
     assert (bench.lists(), bench.touched) == (1, ["ok"])
 
@@ -198,7 +199,7 @@ async def test_only_data_counts(world: World) -> None:
     """Labels of the Secret are nothing that a file shows."""
     world.credential()
     await world.settle()
-    assert world.data_changes == [((SHOP, "github"), CredentialType.API_KEY)]
+    assert world.data_changes == [((SHOP, "github"), Change(CredentialType.API_KEY, anew=False))]
     world.credential(target={"labels": {"app": "web"}})
     await world.settle()
     assert len(world.data_changes) == 1

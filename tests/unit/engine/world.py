@@ -12,10 +12,10 @@ from tests.support.fakekube import FakeKube, Object, kind_of
 from tests.support.fakestore import FakeStore
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.grant import Trouble
 from tolstoy_operator.engine.bindings import Unbound
+from tolstoy_operator.engine.change import Change
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
@@ -122,7 +122,7 @@ class World:
         self.store = FakeStore(wall=self.clock)
         self.revocations = FakeRevocations()
         self.revocations_allowed = True
-        self.data_changes: list[tuple[Key, CredentialType | None]] = []
+        self.data_changes: list[tuple[Key, Change]] = []
         self._start()
 
     def _start(self) -> None:
@@ -169,7 +169,7 @@ class World:
             region="local",
             timing=Timing(now=self.clock.date, uniform=lambda low, high: high, stall_after=timedelta(seconds=STALL)),
             on_status=lambda key, status: None,
-            on_data=lambda credential, found: self.data_changes.append((credential.key, found)),
+            on_data=lambda credential, change: self.data_changes.append((credential.key, change)),
         )
 
     def restart(self) -> None:

@@ -41,6 +41,7 @@ NONSENSE: list[tuple[str, object]] = [
     ("refresh.tokenEndpointOrigins", ["http://127.0.0.1:9000/token"]),
     ("tenancy.unbindGraceSeconds", 9_999_999),
     ("propagation.immediate", "always"),
+    ("restarts.enabled", "always"),
     ("propagation.podsPerSecond", 0),
     ("leaderElection", "yes"),
     ("logLevel", "TRACE"),
@@ -88,7 +89,10 @@ def test_one_replica_where_two_would_do_harm(only_one: Mapping[str, Any]) -> Non
 def test_pods_are_patched_only_under_a_policy() -> None:
     without = {"admissionPolicies": {"enabled": False}}
     assert not VALIDATOR.is_valid(with_overrides(BASE, without))
-    assert VALIDATOR.is_valid(with_overrides(BASE, {**without, "propagation": {"immediate": False}}))
+    pods, workloads = {"propagation": {"immediate": False}}, {"restarts": {"enabled": False}}
+    assert not VALIDATOR.is_valid(with_overrides(BASE, {**without, **pods}))
+    assert not VALIDATOR.is_valid(with_overrides(BASE, {**without, **workloads}))
+    assert VALIDATOR.is_valid(with_overrides(BASE, {**without, **pods, **workloads}))
 
 
 @pytest.mark.parametrize("alone", [{"exclusive": True}, {"soleWriter": True, "clusterId": "a"}], ids=str)
