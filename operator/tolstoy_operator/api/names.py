@@ -27,6 +27,8 @@ MANAGED_VALUE: Final = "true"
 MERGED_VALUE: Final = "merged"
 # On a Secret with first tokens that a consent application wrote for `spec.initialTokensFrom`.
 IMPORT_VALUE: Final = "import"
+# On one that `kubectl tolstoy import` wrote: which run it was.
+IMPORT_RUN: Final = "tolstoy.dev/import-run"
 CREDENTIAL_ANNOTATION: Final = "tolstoy.dev/credential"
 CREDENTIAL_UID_ANNOTATION: Final = "tolstoy.dev/credential-uid"
 UPSTREAM_VERSION_ANNOTATION: Final = "tolstoy.dev/upstream-version"

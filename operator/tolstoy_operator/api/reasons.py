@@ -67,6 +67,17 @@ SOUND_REASONS = frozenset(
 """The Secret and its token are as they should be. All but the first are about what comes one day."""
 
 
+class Told(StrEnum):
+    """Reasons of the Events that the deletion of a credential ends with whose grant should end; one says: not yet."""
+
+    REVOKED = "Revoked"
+    KEPT = "GrantKept"
+    UNSUPPORTED = "RevocationUnsupported"
+    SKIPPED = "RevocationSkipped"
+    FAILED = "RevocationFailed"
+    PENDING = "RevocationPending"
+
+
 class Progress(StrEnum):
     """The kstatus side of a reason."""
 

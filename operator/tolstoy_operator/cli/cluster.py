@@ -1,6 +1,6 @@
-"""The cluster as a person may see it: reads with their own rights, and one annotation written.
+"""The cluster as a person may see and change it: everything with their own rights.
 
-Secrets are never read, so their data cannot get onto a terminal.
+The data of Secrets is never read, so it cannot get onto a terminal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tolstoy_operator.cli.errors import CliError, told
 from tolstoy_operator.domain.consumers import Owner, active, controller, uses_of
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import MERGE_PATCH, KubeClient, Object
-from tolstoy_operator.kube.errors import Forbidden, KubeError, NotFound
+from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, NotFound
 from tolstoy_operator.kube.kubeconfig import KubeconfigError, load_user_cluster
 
 T = TypeVar("T")
@@ -61,6 +61,62 @@ class Cluster:
     async def credential(self, namespace: str, name: str) -> Object:
         """One ToolCredential."""
         return await self._one(namespace, name, "get", self._client.get(paths.credential(namespace, name)))
+
+    async def find_credential(self, namespace: str, name: str, uid: str) -> Object | None:
+        """The ToolCredential with that UID; None when it is gone."""
+        try:
+            body = await self._client.get(paths.credential(namespace, name))
+        except NotFound:
+            return None
+        except KubeError as error:
+            raise self._told(error, "get", namespace) from None
+        return body if body["metadata"]["uid"] == uid else None
+
+    async def change_spec(self, namespace: str, name: str, uid: str, spec: Object) -> Object:
+        """Merge members into the spec of the ToolCredential with that UID. Returns the object."""
+        path, body = paths.credential(namespace, name), {"metadata": {"uid": uid}, "spec": spec}
+        return await self._one(namespace, name, "patch", self._client.patch(path, body, content_type=MERGE_PATCH))
+
+    async def delete_credential(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the ToolCredential with that UID. Nobody waits until it is gone."""
+        try:
+            await self._client.delete(paths.credential(namespace, name), {"preconditions": {"uid": uid}})
+        except NotFound:
+            return
+        except KubeError as error:
+            raise self._told(error, "delete", namespace) from None
+
+    async def create_secret(self, namespace: str, manifest: Object) -> bool:
+        """Returns False when there is one of that name."""
+        try:
+            await self._client.create(paths.secrets(namespace), manifest, query={"fieldManager": AGENT})
+        except Conflict:
+            return False
+        except KubeError as error:
+            raise self._told(error, "create", namespace, "secrets") from None
+        return True
+
+    async def secret_metadata(self, namespace: str, name: str) -> Object | None:
+        """The metadata of a Secret, None when there is none."""
+        try:
+            return await self._client.get_metadata(paths.secrets(namespace, name))
+        except NotFound:
+            return None
+        except KubeError as error:
+            raise self._told(error, "get", namespace, "secrets") from None
+
+    async def delete_secret(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the Secret with that UID, if it is still there."""
+        try:
+            await self._client.delete(paths.secrets(namespace, name), {"preconditions": {"uid": uid}})
+        except (NotFound, Conflict):
+            return
+        except KubeError as error:
+            raise self._told(error, "delete", namespace, "secrets") from None
+
+    async def events(self, namespace: str, uid: str) -> list[Object]:
+        """The Events of the credential with that UID; none for who may not read them."""
+        return (await self.surroundings(namespace, uid, None)).events
 
     async def ask_for_sync(self, namespace: str, name: str, mark: str) -> Object:
         """Set the annotation that makes the operator look at once. Returns the object."""

@@ -10,18 +10,23 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
 from tolstoy_operator.cli import expiring as expiring_view
+from tolstoy_operator.cli import revoke as revocation
 from tolstoy_operator.cli import status as status_view
+from tolstoy_operator.cli.clocks import Clocks
 from tolstoy_operator.cli.cluster import Cluster, open_cluster
-from tolstoy_operator.cli.refresh import Clocks, Outcome
+from tolstoy_operator.cli.errors import CliError
+from tolstoy_operator.cli.handover import Handed, hand_over, read_tokens
+from tolstoy_operator.cli.refresh import Outcome
 from tolstoy_operator.cli.refresh import refresh as ask_and_wait
 from tolstoy_operator.cli.text import parse_span
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
 from tolstoy_operator.cli.why import Report
+from tolstoy_operator.domain.documents import MAX_BYTES
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -75,13 +80,19 @@ def _output(*forms: str) -> Callable[[Command], Command]:
     )
 
 
+def _timeout(default: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--timeout", type=Span(), default=default, show_default=True, help="How long to wait, such as 1m."
+    )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tolstoy-operator", message="%(version)s")
 @click.pass_context
 def tolstoy(ctx: click.Context) -> None:
     """Credentials of third-party tools: what is there, what ends, and why something does not work.
 
-    Everything is read with your own rights. Secrets are never read.
+    Everything is done with your own rights. The data of Secrets is never read.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
@@ -172,7 +183,7 @@ def why(name: str, output: str, **options: str | None) -> None:
 @tolstoy.command()
 @click.argument("name")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Whether to wait for the outcome.")
-@click.option("--timeout", type=Span(), default="1m", show_default=True, help="How long to wait, such as 1m.")
+@_timeout("1m")
 @_output("text", "json")
 @connected
 def refresh(name: str, wait: bool, timeout: timedelta, output: str, **options: str | None) -> None:
@@ -181,11 +192,10 @@ def refresh(name: str, wait: bool, timeout: timedelta, output: str, **options: s
     Exits with 1 when it is not fine afterwards.
     """
     connection = Connection(**options)
-    clocks = Clocks(_now, time.monotonic, asyncio.sleep)
 
     async def act(cluster: Cluster) -> Outcome:
         namespace = connection.namespace or cluster.namespace
-        return await ask_and_wait(cluster, namespace, name, wait=wait, timeout=timeout.total_seconds(), clocks=clocks)
+        return await ask_and_wait(cluster, namespace, name, wait=wait, timeout=timeout.total_seconds(), clocks=_CLOCKS)
 
     outcome, now = _run(connection, act), _now()
     if output == "json":
@@ -194,6 +204,85 @@ def refresh(name: str, wait: bool, timeout: timedelta, output: str, **options: s
         _print(outcome.lines(now))
     if not outcome.good:
         sys.exit(FOUND)
+
+
+@tolstoy.command("import")
+@click.argument("name")
+@click.option(
+    "--from-file",
+    "source",
+    type=click.File("rb"),
+    required=True,
+    help="A file with an OAuth document in JSON; - is standard input.",
+)
+@_timeout("1m")
+@_output("text", "json")
+@connected
+def import_(name: str, source: IO[bytes], timeout: timedelta, output: str, **options: str | None) -> None:
+    """Store the first tokens of a credential, by way of spec.initialTokensFrom.
+
+    Whatever goes wrong, no token stays in the cluster. Exits with 1 when nothing was stored.
+    """
+    if source.isatty():
+        raise click.UsageError("standard input is a terminal, which would show the tokens; use a file or a pipe")
+    connection, tokens = Connection(**options), read_tokens(source.read(MAX_BYTES + 1))
+
+    async def act(cluster: Cluster) -> Handed:
+        namespace = connection.namespace or cluster.namespace
+        return await hand_over(cluster, namespace, name, tokens, timeout=timeout.total_seconds(), clocks=_CLOCKS)
+
+    handed, now = _run(connection, act), _now()
+    if output == "json":
+        _print_json(handed.to_json(now))
+    else:
+        _print(handed.lines(now))
+    if not handed.good:
+        sys.exit(FOUND)
+
+
+@tolstoy.command()
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option("--delete-anyway", is_flag=True, help="Delete it even if others use the grant, which then stays.")
+@_timeout("2m")
+@_output("text", "json")
+@connected
+def revoke(name: str, yes: bool, delete_anyway: bool, timeout: timedelta, output: str, **options: str | None) -> None:
+    """End the grant of a credential, for everybody, and delete the credential.
+
+    Exits with 1 when the grant has not ended.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here; --yes goes on without asking")
+    connection = Connection(**options)
+    planned = _run(
+        connection, lambda cluster: revocation.plan(cluster, connection.namespace or cluster.namespace, name)
+    )
+    for line in planned.lines():
+        click.echo(line, err=True)
+    if planned.others and not delete_anyway:
+        raise CliError(
+            "the grant would not end, so nothing was done", "delete the others first, or use --delete-anyway"
+        )
+    if not yes and not _confirmed():
+        raise CliError("nothing was done", "answer y, or use --yes")
+    ended = _run(
+        connection,
+        lambda cluster: revocation.revoke(cluster, planned, timeout=timeout.total_seconds(), clocks=_CLOCKS),
+    )
+    if output == "json":
+        _print_json(ended.to_json(_now()))
+    else:
+        _print(ended.lines())
+    if not ended.revoked:
+        sys.exit(FOUND)
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Go on?", err=True)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
 
 
 async def _views(cluster: Cluster, namespace: str, *, all_namespaces: bool) -> list[CredentialView]:
@@ -234,3 +323,6 @@ def _print(lines: Iterable[str]) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+_CLOCKS = Clocks(_now, time.monotonic, asyncio.sleep)

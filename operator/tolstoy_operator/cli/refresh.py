@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tolstoy_operator.api.names import FORCE_SYNC
+from tolstoy_operator.cli.clocks import Clocks
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned
 from tolstoy_operator.cli.text import lifetime
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
 from tolstoy_operator.kube.client import Object
-
-PAUSE: Final = 0.5
-"""Seconds between two looks at the object."""
 
 
 class Credentials(Protocol):
@@ -29,15 +27,6 @@ class Credentials(Protocol):
     async def ask_for_sync(self, namespace: str, name: str, mark: str) -> Object:
         """Set the annotation that makes the operator look at once."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """`now`: wall clock in UTC. `elapsed`: seconds, for waiting. `sleep`: takes seconds."""
-
-    now: Callable[[], datetime]
-    elapsed: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +65,11 @@ class Outcome:
         if self.after is None:
             yield f"{item.namespace}/{item.name}: asked; kubectl tolstoy why {item.name} -n {item.namespace} shows more"
             return
-        item = self.after
+        yield f"{item.namespace}/{item.name}: the operator has looked at it"
+        yield from self.rows(self.after, now)
+
+    def rows(self, item: CredentialView, now: datetime) -> Iterator[str]:
+        """What the credential has come to, without a headline."""
         rows: list[Row] = [("ready", Cell(f"{item.ready} ({item.reason})", ready_cell(item).colour))]
         if not item.fine:
             rows.append(("cause", item.explanation.cause))
@@ -85,7 +78,6 @@ class Outcome:
         if self.token_refreshed is not None:
             done = "refreshed" if self.token_refreshed else "needed no refresh" if item.fine else "not refreshed"
             rows.append(("token", "; ".join(filter(None, (done, lifetime(item.expires_at, now))))))
-        yield f"{item.namespace}/{item.name}: the operator has looked at it"
         yield from (f"  {line}" for line in aligned(rows))
 
 
@@ -97,16 +89,18 @@ async def refresh(
     if before.deleting:
         raise CliError(f"{namespace}/{name} is being deleted", "create it anew when it is gone")
     mark = clocks.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    asked = view(await cluster.ask_for_sync(namespace, name, mark))
+    await cluster.ask_for_sync(namespace, name, mark)
     if not wait:
         return Outcome(before, None)
-    deadline = clocks.elapsed() + timeout
-    while not _handled(asked, before):
-        if clocks.elapsed() >= deadline:
-            raise _silent(namespace, name, timeout)
-        await clocks.sleep(PAUSE)
+
+    async def look() -> CredentialView | None:
         asked = view(await cluster.credential(namespace, name))
-    return Outcome(before, asked)
+        return asked if _handled(asked, before) else None
+
+    after = await clocks.until(look, clocks.elapsed() + timeout)
+    if after is None:
+        raise _silent(namespace, name, timeout)
+    return Outcome(before, after)
 
 
 def _handled(asked: CredentialView, before: CredentialView) -> bool:

@@ -56,7 +56,7 @@ class Report:
     def events(self) -> list[Mapping[str, Any]]:
         """The Events, newest last."""
         found: list[Mapping[str, Any]] = [*self.surroundings.events]
-        return sorted(found, key=lambda event: stamp(_seen_at(event)) or "")[-_MOST_EVENTS:]
+        return sorted(found, key=lambda event: stamp(seen_at(event)) or "")[-_MOST_EVENTS:]
 
     def to_json(self) -> dict[str, Any]:
         """The documented form."""
@@ -72,7 +72,7 @@ class Report:
             "readers": [self._reader_json(reader) for reader in self.readers],
             "events": [
                 {
-                    "time": stamp(_seen_at(event)),
+                    "time": stamp(seen_at(event)),
                     "type": event.get("type"),
                     "reason": event.get("reason"),
                     "message": event.get("message"),
@@ -201,7 +201,7 @@ class Report:
     def _events(self) -> list[str]:
         rows: list[Row] = [
             (
-                relative(at, self.now) if (at := _seen_at(event)) else "",
+                relative(at, self.now) if (at := seen_at(event)) else "",
                 str(event.get("type") or ""),
                 str(event.get("reason") or ""),
                 str(event.get("message") or ""),
@@ -250,7 +250,8 @@ def _since(text: str, now: datetime) -> str:
     return relative(at, now) if at else "-"
 
 
-def _seen_at(event: Mapping[str, Any]) -> datetime | None:
+def seen_at(event: Mapping[str, Any]) -> datetime | None:
+    """When an Event was seen last."""
     series = event.get("series") or {}
     return moment(
         series.get("lastObservedTime")

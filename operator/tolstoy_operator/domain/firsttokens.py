@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from tolstoy_operator.domain.documents import MalformedSecret, quoted
+from tolstoy_operator.domain.documents import Document, MalformedSecret, quoted
 from tolstoy_operator.domain.secretvalue import SecretValue
 
 _TEXTS: Final = ("accessToken", "refreshToken", "scope", "tokenType", "clientId", "clientSecret", "tokenEndpoint")
@@ -34,6 +34,27 @@ def read_first_tokens(data: Mapping[str, bytes]) -> FirstTokens:
     if not texts.keys() & {"accessToken", "refreshToken"}:
         raise MalformedSecret('there is neither "accessToken" nor "refreshToken"')
     return FirstTokens(texts, _milliseconds(data), _moment(data))
+
+
+def first_tokens_of(document: Document) -> dict[str, SecretValue]:
+    """The members of an OAuth document as the texts of such a Secret; what is blank is left out.
+
+    Raises `MalformedSecret` where the operator would, when it reads that Secret.
+    """
+    texts = {}
+    for key in document:
+        if document.is_blank(key):
+            continue
+        if not (document.is_text(key) or (key == _EXPIRY and document.get_number(key) is not None)):
+            raise MalformedSecret(f"member {quoted(key)} is not text")
+        texts[key] = document.text(key)
+    read_first_tokens({key: text.reveal().encode() for key, text in texts.items()})
+    return texts
+
+
+def source_label(secret: str) -> str:
+    """How a message names the Secret in which something cannot be read."""
+    return f"Secret {secret} of initialTokensFrom"
 
 
 def _text(key: str, value: bytes) -> str:

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from tolstoy_operator.api import names
-from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.reasons import Reason, Told
 from tolstoy_operator.domain.revocation import Leave, leave
 from tolstoy_operator.domain.schedule import backoff
 from tolstoy_operator.domain.status import Finding, parse_time
@@ -34,17 +33,6 @@ _log = logging.getLogger(__name__)
 WORKERS: Final = 4
 _LONGEST_PAUSE = 60.0
 _UNKNOWN_NAMESPACE_PAUSE = 5.0
-
-
-class Told(StrEnum):
-    """Reasons of the Events that a deletion ends with."""
-
-    REVOKED = "Revoked"
-    KEPT = "GrantKept"
-    UNSUPPORTED = "RevocationUnsupported"
-    SKIPPED = "RevocationSkipped"
-    FAILED = "RevocationFailed"
-    PENDING = "RevocationPending"
 
 
 @dataclass(frozen=True, slots=True)

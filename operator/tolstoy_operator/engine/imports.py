@@ -15,7 +15,7 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.documents import MalformedSecret
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.firsttokens import FirstTokens, read_first_tokens
+from tolstoy_operator.domain.firsttokens import FirstTokens, read_first_tokens, source_label
 from tolstoy_operator.domain.tenancy import Binding
 from tolstoy_operator.engine.inventory import Credential, Inventory
 from tolstoy_operator.engine.problem import Problem, from_store
@@ -66,7 +66,7 @@ class Imports:
                 tool, org_id, _credentials(tokens), issued_at=tokens.issued_at or _created(body), actor=actor
             )
         except MalformedSecret as problem:
-            where = f"Secret {body['metadata']['name']} of initialTokensFrom"
+            where = source_label(body["metadata"]["name"])
             raise Problem(Reason.SECRET_MALFORMED, f"{where}: {problem.cause}") from None
         except StoreError as error:
             record(Entry(Operation.IMPORT, upstream, type(error).__name__, actor))

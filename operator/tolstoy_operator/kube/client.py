@@ -32,6 +32,8 @@ OnRequest = Callable[[str, str, int, float], None]
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+"""What to accept where an object's content is nobody's business."""
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # YAML is a superset of JSON, which is what we send
 
 REQUEST_TIMEOUT: Final = 15.0
@@ -82,6 +84,11 @@ class KubeClient:
         """GET one object. Raises `NotFound` and the other errors of `kube.errors`."""
         return await self._request("GET", path)
 
+    async def get_metadata(self, path: str) -> Object:
+        """GET nothing but the metadata of one object, such as of a Secret whose data must not travel."""
+        found: Object = (await self._request("GET", path, accept=METADATA))["metadata"]
+        return found
+
     async def create(self, path: str, body: Object, *, query: Mapping[str, str] | None = None) -> Object:
         """POST to a collection. Raises `Conflict` when the name is taken."""
         return await self._request("POST", path, body, query=query)
@@ -128,17 +135,19 @@ class KubeClient:
         body: Object | list[Object] | None = None,
         *,
         content_type: str = JSON,
+        accept: str = JSON,
         query: Mapping[str, str] | None = None,
     ) -> Object:
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": self._user_agent}
         url = f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}"
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         try:
-            return await self._send(method, url, data, content_type)
+            return await self._send(method, url, data, headers)
         except KubeUnavailable as error:
-            return await self._send_again(error, method, url, data, content_type)
+            return await self._send_again(error, method, url, data, headers)
 
     async def _send_again(
-        self, first: KubeUnavailable, method: str, url: str, data: bytes | None, content_type: str
+        self, first: KubeUnavailable, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> Object:
         """The attempts after the first, which has failed: nearly all requests end with it and pay for no more."""
         async for attempt in tenacity.AsyncRetrying(
@@ -150,16 +159,16 @@ class KubeClient:
             with attempt:
                 if attempt.retry_state.attempt_number == 1:
                     raise first
-                return await self._send(method, url, data, content_type)
+                return await self._send(method, url, data, headers)
         raise AssertionError
 
-    async def _send(self, method: str, url: str, data: bytes | None, content_type: str) -> Object:
+    async def _send(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> Object:
         resource = _resource_of(url[len(self._base) :])
         started, status = time.monotonic(), 0
         try:
-            headers = await self._headers(content_type)
+            sent = {**headers, **await self._authorization()}
             async with self._open_session().request(
-                method, url, data=data, headers=headers, allow_redirects=False
+                method, url, data=data, headers=sent, allow_redirects=False
             ) as response:
                 answer = await response.read()
                 status = response.status
@@ -180,12 +189,9 @@ class KubeClient:
             self._session = self._rest._create_pool_manager()
         return self._session
 
-    async def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._user_agent}
+    async def _authorization(self) -> dict[str, str]:
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if token:
-            headers["Authorization"] = token
-        return headers
+        return {"Authorization": token} if token else {}
 
 
 def _proxy(configuration: Configuration) -> str | None:

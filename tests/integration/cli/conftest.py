@@ -16,7 +16,7 @@ import pytest
 
 from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.conftest import check_log
-from tests.integration.operator.tenant import Tenant
+from tests.integration.operator.tenant import CANARY, Tenant
 from tests.support.kubeapi import CREDENTIALS, KubeApi
 
 PLUGIN = Path(sys.executable).parent / "kubectl-tolstoy"
@@ -44,17 +44,21 @@ class Person:
     kubeconfig: Path
     user: str
 
-    def tolstoy(self, *args: str, code: int = 0) -> Done:
-        """Run `kubectl tolstoy …`; it must end with this exit code, and never with a traceback."""
-        with self.start(*args) as process:
-            out, err = process.communicate(timeout=60)
+    def tolstoy(self, *args: str, code: int = 0, given: str | None = None) -> Done:
+        """Run `kubectl tolstoy …`; it must end with this exit code, and never with a traceback or a value.
+
+        `given`: on standard input.
+        """
+        with self.start(*args, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE) as process:
+            out, err = process.communicate(given, timeout=60)
         assert "Traceback" not in err
+        assert CANARY not in out + err
         assert "\x1b[" not in out + err, "colours are for terminals"
         assert process.returncode == code, (out, err)
         return Done(process.returncode, out, err)
 
     @contextmanager
-    def start(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+    def start(self, *args: str, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
         """Start it as kubectl does, which finds plugins on the PATH. It does not outlive the block."""
         environment = {
             "PATH": f"{PLUGIN.parent}{os.pathsep}{os.environ['PATH']}",
@@ -64,7 +68,7 @@ class Person:
         with subprocess.Popen(
             [str(self.testbed.plane.binaries.kubectl), "tolstoy", *args],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from pathlib import Path
 
 import pytest
 
 from dev.testbed import eventually
 from tests.integration.cli.conftest import Person, marked
-from tests.integration.operator.tenant import Tenant, api_key
+from tests.integration.operator.tenant import Tenant, api_key, oauth
 
 pytestmark = pytest.mark.integration
 
@@ -35,6 +37,31 @@ def test_ctrl_c_is_quiet(tenant: Tenant, developer: Person) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_ctrl_c_takes_first_tokens_back(tenant: Tenant, developer: Person, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.json"
+    tokens.write_text(json.dumps(oauth()))
+    with developer.start("import", "github", "--from-file", str(tokens), "--timeout", "10m") as process:
+        eventually(lambda: tenant.secret("github-first-tokens") is not None, what="the tokens wait")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+    assert tenant.secret("github-first-tokens") is None
+
+
+def test_first_tokens_that_nobody_takes_do_not_stay(tenant: Tenant, developer: Person) -> None:
+    args = ("import", "github", "--from-file", "-", "--timeout", "1s")
+    done = developer.tolstoy(*args, given=json.dumps(oauth()), code=1)
+    assert "has not taken the first tokens" in done.err
+    assert tenant.secret("github-first-tokens") is None
+
+
+def test_a_revocation_that_nobody_takes_on_deletes_nothing(tenant: Tenant, developer: Person) -> None:
+    done = developer.tolstoy("revoke", "github", "--yes", "--timeout", "1s", code=1)
+    assert "nothing was deleted" in done.err
+    body = tenant.get() or {}
+    assert "oauth" not in body["spec"]
 
 
 def test_the_answer_comes_when_an_operator_does(tenant: Tenant, developer: Person) -> None:

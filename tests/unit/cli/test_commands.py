@@ -45,7 +45,8 @@ class FakeCluster:
     async def ask_for_sync(self, namespace: str, name: str, mark: str) -> dict[str, Any]:
         handled = {**self.items[0]["status"], "lastHandledForceSync": mark}
         metadata = {**self.items[0]["metadata"], "annotations": {"tolstoy.dev/force-sync": mark}}
-        return {**self.items[0], "metadata": metadata, "status": handled}
+        self.items = ({**self.items[0], "metadata": metadata, "status": handled}, *self.items[1:])
+        return self.items[0]
 
     async def surroundings(self, namespace: str, uid: str, secret: str | None) -> Surroundings:
         event = {"type": "Normal", "reason": "Synced", "message": "m", "metadata": {}}
