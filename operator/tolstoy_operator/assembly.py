@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
-from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.refresh import RefreshRules
-from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.change import OnData
 from tolstoy_operator.engine.clockwatch import ClockWatch
@@ -23,9 +21,9 @@ from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.elector import Elector, SoleReplica
 from tolstoy_operator.engine.followers import Followers, followers_of
 from tolstoy_operator.engine.grants import Grants
-from tolstoy_operator.engine.health import Health
+from tolstoy_operator.engine.health import Health, observe
 from tolstoy_operator.engine.imports import Imports
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.journal import JournalRounds
 from tolstoy_operator.engine.mirror import Mirror
@@ -219,7 +217,7 @@ def _reconciler(
             uniform=_uniform,
             stall_after=timedelta(seconds=base.settings.stall_after_s),
         ),
-        on_status=lambda key, status: _observe(base.metrics, key, status),
+        on_status=lambda key, status: observe(base.metrics, key, status),
         on_data=on_data,
     )
 
@@ -354,6 +352,8 @@ def _tokens(
         secrets=secrets,
         clock=time.time,
         on_refresh=metrics.observe_refresh,
+        on_check=metrics.observe_check,
+        validates=settings.validate_tokens,
     )
     revocations = RevocationService(
         revoker=Revoker(protocol), endpoints=endpoints, secrets=secrets, on_revocation=metrics.observe_revocation
@@ -369,16 +369,6 @@ def _elector(settings: Settings, client: KubeClient, on_lost: Callable[[], None]
         new_identity(settings.pod_name),
         name=LEASE_NAME,
         on_stopped=on_lost,
-    )
-
-
-def _observe(metrics: Metrics, key: Key, status: ToolCredentialStatus) -> None:
-    ready = condition(status, ConditionType.READY)
-    ends = status.grant.expires_at if status.grant else None
-    metrics.observe_credential(
-        *key,
-        ready=ready is not None and ready.status is ConditionStatus.TRUE,
-        expires_at=parse_time(ends).timestamp() if ends else None,
     )
 
 

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         False, description="Credentials may end grants that other clusters may use; not needed in exclusive mode"
     )
     revocation_timeout_s: Seconds = Field(1800, description="How long a deletion waits for the revocation it asked for")
+    validate_tokens: bool = Field(
+        True, description="Providers that offer it for nothing are asked now and then whether an access token works"
+    )
     refresh_workers: int = Field(16, ge=1, le=256, description="Tokens refreshed at the same time")
     token_endpoint_hosts: CommaList = Field((), description="Hosts for tools that are in no catalogue entry")
     token_endpoint_networks: CommaList = Field((), description="Networks of providers whose addresses are not public")

@@ -21,6 +21,7 @@ EXCLUSIVE_REFRESH: {{ .Values.refresh.exclusive | quote }}
 SOLE_WRITER: {{ .Values.refresh.soleWriter | quote }}
 ALLOW_SHARED_REVOCATION: {{ .Values.revocation.allowShared | quote }}
 REVOCATION_TIMEOUT_S: {{ .Values.revocation.timeoutSeconds | int64 | quote }}
+VALIDATE_TOKENS: {{ .Values.refresh.validateTokens | quote }}
 REFRESH_WORKERS: {{ .Values.refresh.workers | int64 | quote }}
 TOKEN_ENDPOINT_HOSTS: {{ .Values.refresh.tokenEndpointHosts | join "," | quote }}
 TOKEN_ENDPOINT_NETWORKS: {{ .Values.refresh.tokenEndpointNetworks | join "," | quote }}

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tolstoy_operator.api.reasons import MESSAGE_LIMIT, Reason
-from tolstoy_operator.api.v1 import GrantError, GrantState, GrantStatus, Rotation, ToolCredentialStatus
+from tolstoy_operator.api.v1 import (
+    ConditionStatus,
+    ConditionType,
+    GrantError,
+    GrantState,
+    GrantStatus,
+    Rotation,
+    ToolCredentialStatus,
+)
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.schedule import CONSENT_WARNINGS, DAY, EXPIRING_LEAD, consent_warning
-from tolstoy_operator.domain.status import Finding, format_time, parse_time, reason_of
+from tolstoy_operator.domain.status import Finding, condition, format_time, parse_time, reason_of
 
 _LONGEST_SCOPES = 1024
 _WHOLE_SECOND = timedelta(seconds=1)
@@ -23,11 +31,27 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a grant is not refreshed. `cause`: for people, free of values. `since`: epoch seconds."""
+    """What is wrong with a grant. `cause`: for people, free of values. `since`: epoch seconds.
+
+    `dead`: the access token does not work, whatever its expiry says.
+    """
 
     reason: Reason
     cause: str
     since: float
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a status tells of the version of a secret that is current now.
+
+    `seen`: it tells of this version at all. `alive`: the access token was found to work.
+    """
+
+    trouble: Trouble | None = None
+    seen: bool = False
+    alive: bool = False
 
 
 def grant_status(
@@ -37,11 +61,15 @@ def grant_status(
     due_at: float | None = None,
     trouble: Trouble | None = None,
     consent_ends: float | None = None,
+    alive: bool = False,
 ) -> GrantStatus:
-    """The `grant` of a status. `now`, `due_at` (when it is refreshed), `consent_ends`: epoch seconds."""
+    """The `grant` of a status. `now`, `due_at` (when it is refreshed), `consent_ends`: epoch seconds.
+
+    `alive`: the provider said that the access token works.
+    """
     books = document.bookkeeping
     return GrantStatus(
-        state=_state(document, now, trouble, consent_ends),
+        state=_state(document, now, trouble, consent_ends, alive=alive),
         expires_at=_time(document.expires_at),
         last_refresh_time=_time(document.last_updated),
         next_refresh_time=_time(due_at) if trouble is None else None,
@@ -57,9 +85,9 @@ def grant_status(
 def grant_finding(document: OAuthDocument, name: str, *, now: float, trouble: Trouble | None = None) -> Finding:
     """What a mirrored OAuth secret is worth: fine, in trouble but valid, in trouble and expired, or just expired."""
     ends = document.expires_at
-    valid = ends is None or ends > now
+    valid = (ends is None or ends > now) and not (trouble is not None and trouble.dead)
     if trouble is not None:
-        lives = "" if ends is None else f"; the access token {'ends' if valid else 'ended'} at {_text(ends)}"
+        lives = "" if ends is None else f"; the access token {'ends' if ends > now else 'ended'} at {_text(ends)}"
         return Finding(trouble.reason, f"{name}: {trouble.cause}{lives}", token_valid=valid)
     if not valid:
         return Finding(Reason.TOKEN_EXPIRED, f"the access token of {name} expired at {_time(ends)}")
@@ -91,23 +119,30 @@ def grant_changes(grant: GrantStatus | None, consent_ends: float | None) -> list
     return moments
 
 
-def told_trouble(status: ToolCredentialStatus, version_id: str) -> Trouble | None:
-    """The trouble that the status tells of this version; another version would be another story."""
-    error = status.grant.last_error if status.grant else None
-    reason = reason_of(status)
-    same = status.upstream is not None and status.upstream.version_id == version_id
-    if error is None or not same or reason is None or reason != error.code:
-        return None
-    return Trouble(reason, error.message, parse_time(error.time).timestamp())
+def told(status: ToolCredentialStatus, version_id: str) -> Told:
+    """What the status tells of this version; another version would be another story."""
+    grant, reason = status.grant, reason_of(status)
+    if grant is None or status.upstream is None or status.upstream.version_id != version_id:
+        return Told()
+    alive = grant.state is GrantState.ACTIVE
+    error = grant.last_error
+    if error is None or reason is None or reason != error.code:
+        return Told(seen=True, alive=alive)
+    ready = condition(status, ConditionType.READY)
+    dead = reason is Reason.REVOKED and ready is not None and ready.status is ConditionStatus.FALSE
+    trouble = Trouble(reason, error.message, parse_time(error.time).timestamp(), dead=dead)
+    return Told(trouble, seen=True)
 
 
-def _state(document: OAuthDocument, now: float, trouble: Trouble | None, consent_ends: float | None) -> GrantState:
+def _state(
+    document: OAuthDocument, now: float, trouble: Trouble | None, consent_ends: float | None, *, alive: bool
+) -> GrantState:
     if trouble is not None:
         return _STATES.get(trouble.reason, GrantState.REFRESH_FAILING)
     if consent_warning(consent_ends, now) is not None:
         return GrantState.EXPIRING
     if document.expires_at is None:
-        return GrantState.UNKNOWN
+        return GrantState.ACTIVE if alive else GrantState.UNKNOWN
     return GrantState.ACTIVE if document.expires_at - now > EXPIRING_LEAD else GrantState.EXPIRING
 
 

@@ -36,12 +36,14 @@ _PLAIN_SUCCESS = "the Secret holds the current upstream value"
 class Finding:
     """How one reconciliation of a credential ended. `cause`: names and positions, never a value.
 
-    `token_valid`: for reasons about the grant, whether the token in the Secret still works.
+    `token_valid`: for reasons about the grant, whether the token in the Secret still works. `mirrored`: whether the
+    Secret is as upstream says.
     """
 
     reason: Reason
     cause: str = _PLAIN_SUCCESS
     token_valid: bool = False
+    mirrored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def next_status(
     expired = grant is not None and _left(grant, now) <= timedelta(0)
     conditions = [
         _ready(previous, finding, facts, expired=expired),
-        _synced(finding, facts),
+        _synced(finding),
         *_token_healthy(previous, finding, facts, expired=expired),
         *_progress(previous, finding, now=now, stall_after=stall_after),
     ]
@@ -193,10 +195,8 @@ def _ready(previous: ToolCredentialStatus, finding: Finding, facts: Facts, *, ex
     return _Draft(ConditionType.READY, status, finding.reason, message(finding.reason, finding.cause))
 
 
-def _synced(finding: Finding, facts: Facts) -> _Draft:
-    buried = finding.reason is Reason.REVOKED and not finding.token_valid  # there is nothing to mirror
-    never = finding.reason in GRANT_REASONS and facts.target is None  # nor was there ever
-    if finding.reason in _MIRRORED and not buried and not never:
+def _synced(finding: Finding) -> _Draft:
+    if finding.reason in _MIRRORED and finding.mirrored:
         text = message(Reason.SYNCED, _PLAIN_SUCCESS)
         return _Draft(ConditionType.SYNCED, ConditionStatus.TRUE, Reason.SYNCED, text)
     unknown = finding.reason is Reason.UPSTREAM_UNAVAILABLE

@@ -13,14 +13,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.domain.grant import Trouble
+from tolstoy_operator.domain.grant import Told, Trouble
 from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.refresh import intact
 from tolstoy_operator.domain.schedule import refresh_retry
+from tolstoy_operator.domain.tokenhealth import Liveness
+from tolstoy_operator.engine.checks import Checks
+from tolstoy_operator.engine.grant import Grant, is_final, is_hopeful, same_or
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.questions import Questions
 from tolstoy_operator.engine.turns import Turns
@@ -63,37 +66,12 @@ _REASONS = {
     Problem.REVOKED: Reason.REVOKED,
 }
 _REVOKED: Final = "the grant was revoked"
+_DEAD: Final = "the provider does not accept the access token any more"
+_NOTHING: Final = Told()
 _RIVAL: Final = (
     "this cluster was told to be the only one that refreshes, and so was another one, which does it; "
     "the platform team must choose one"
 )
-
-
-@dataclass(slots=True)
-class Grant:
-    """What is known of the tokens in one version of an upstream secret. Times in epoch seconds.
-
-    `due_at`: when to refresh them; None when nobody knows when they end, or nothing can be done. `failures`: refreshes
-    that failed in a row. `probes`: tries since the provider's refusal was believed. `looked`: whether this process has
-    found out what the protocol knows of it; `awaited`: somebody waits for that. `lead`: what its users want (see
-    `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows. `unusable`: why a
-    workload cannot use the access token, empty when it can. `commanded_at`: when a person asked for a refresh
-    that was begun.
-    """
-
-    arn: str
-    version: str
-    expires_at: float | None
-    due_at: float | None
-    trouble: Trouble | None = None
-    failures: int = 0
-    probes: int = 0
-    looked: bool = False
-    awaited: bool = False
-    lead: float | None = None
-    consent_ends: float | None = None
-    commanded_at: float | None = None
-    unusable: str = ""
 
 
 class Grants:
@@ -123,6 +101,7 @@ class Grants:
         self._scale = time_scale
         self._grants: dict[str, Grant] = {}
         self._insist: set[str] = set()
+        self._checks = Checks(tokens, clock=clock, uniform=uniform, time_scale=time_scale)
         self.questions = Questions(inventory.is_live)
         self._turns = Turns(queue, share=workers - workers // 4)
         self._finished = asyncio.Event()
@@ -132,10 +111,10 @@ class Grants:
         """Say who is told which credentials have news."""
         self._changed = changed
 
-    def note(self, version: SecretVersion, document: OAuthDocument, told: Trouble | None = None) -> Grant:
+    def note(self, version: SecretVersion, document: OAuthDocument, told: Told = _NOTHING) -> Grant:
         """An OAuth secret is in use, and this is its current version. Returns what is known of its grant.
 
-        `told`: the trouble that a status tells of this version. A process that has not found out for itself repeats it,
+        `told`: what a status tells of this version. A process that has not found out for itself repeats it,
         so that a restart changes no status; it decides nothing.
         """
         name = version.name
@@ -165,7 +144,7 @@ class Grants:
     def oldest_overdue(self) -> float:
         """Seconds for which the most overdue refresh has been due, without those that only a person can help."""
         now = self._clock()
-        waits = (now - grant.due_at for grant in self._grants.values() if grant.due_at and _is_hopeful(grant.trouble))
+        waits = (now - grant.due_at for grant in self._grants.values() if grant.due_at and is_hopeful(grant.trouble))
         return max(0.0, max(waits, default=0.0))
 
     def refresh_now(self, name: str, uid: str, mark: str) -> None:
@@ -183,6 +162,7 @@ class Grants:
         grant.commanded_at = now
         self.questions.ask(name, uid, mark)
         self._insist.add(name)
+        self._checks.hasten(name, grant.check)
         self._queue.add(_key(name), Priority.CHANGE)
 
     def clock_moved(self) -> None:
@@ -237,18 +217,55 @@ class Grants:
         grant = self._grants.get(name)
         if grant is None or not self._is_used(name):
             self._grants.pop(name, None)
+            self._checks.forget(name)
             return None
         insist = name in self._insist
         self._insist.discard(name)
         result = await self._tokens.ensure_valid(name, lead=grant.lead, insist=insist)
-        current = self._grants.get(name)
-        if current is not grant:  # another version came meanwhile, and its credentials know
-            return self._first_look(current) if current is not None else None
+        if self._grants.get(name) is not grant:
+            return self._overtaken(name)
         grant.looked = True
         if self._take(name, grant, result) or grant.awaited:
             grant.awaited = False
             self._changed(self._inventory.users_of(name))
-        return self._next_look(name, self._grants[name], result)
+        return await self._check(name, self._grants[name], result)
+
+    async def _check(self, name: str, grant: Grant, result: Refreshed) -> float | None:
+        """Ask the provider about the token, if it is time. Returns seconds until the next look.
+
+        A token that is dead before its time is replaced, once. If its successor is dead as well, or none can be had,
+        the grant counts as revoked.
+        """
+        document, check = result.document, grant.check
+        if result.problem is not None or document is None or not self._checks.is_due(check):
+            return self._next_look(name, grant, result)
+        alive = check.alive
+        found = await self._checks.ask(name, grant.version, check)
+        if self._grants.get(name) is not grant:
+            return self._overtaken(name)
+        if found is Liveness.DEAD:
+            if not check.suspected and self._tokens.lacks(name, document) is None:
+                return await self._replace(name, grant)
+            check.dead = Trouble(Reason.REVOKED, _DEAD, self._clock(), dead=True)
+        if self._take(name, grant, result) or alive is not check.alive:
+            self._changed(self._inventory.users_of(name))
+        return self._next_look(name, grant, result)
+
+    async def _replace(self, name: str, grant: Grant) -> float | None:
+        result = await self._tokens.ensure_valid(name, lead=grant.lead, instead_of=grant.version)
+        if self._grants.get(name) is not grant:
+            return self._overtaken(name)
+        if self._take(name, grant, result):
+            self._changed(self._inventory.users_of(name))
+        current = self._grants[name]
+        current.check.suspected = current is not grant
+        self._checks.hasten(name, current.check)
+        return self._next_look(name, current, result)
+
+    def _overtaken(self, name: str) -> float | None:
+        """Another version came meanwhile, and its credentials know."""
+        current = self._grants.get(name)
+        return self._first_look(current) if current is not None else None
 
     def _take(self, name: str, grant: Grant, result: Refreshed) -> bool:
         """Take in how it ended; returns whether that is news for those who use the secret."""
@@ -258,7 +275,7 @@ class Grants:
         before = grant.trouble
         if result.problem is not None:
             grant.failures += 1
-        grant.trouble = _same_or(before, self._trouble_of(name, grant, result))
+        grant.trouble = same_or(before, self._trouble_of(name, grant, result))
         return grant.trouble is not before
 
     def _trouble_of(self, name: str, grant: Grant, result: Refreshed) -> Trouble | None:
@@ -266,7 +283,7 @@ class Grants:
         if result.problem is not None:
             return Trouble(_REASONS.get(result.problem, Reason.REFRESH_FAILING), result.cause, now)
         if result.document is not None:
-            return self._inherent(name, result.document)
+            return self._inherent(name, result.document) or grant.check.dead
         if result.rival:
             return Trouble(Reason.REFRESH_FAILING, _RIVAL, now)
         if result.foreign:
@@ -278,11 +295,11 @@ class Grants:
     def _next_look(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         if result.problem is not None:
             return self._next_try(name, grant, result)
-        rest = grant.due_at - self._clock() if grant.due_at is not None else None
-        if result.document is None or rest is None:
+        if result.document is None:
             return result.retry_after if not result.foreign else LOOK_PAUSE * self._scale
-        rest = rest if rest > 0 else LOOK_PAUSE * self._scale
-        return min(rest, result.retry_after) if result.retry_after is not None else rest
+        moments = [moment - self._clock() for moment in (grant.due_at, grant.check.at) if moment is not None]
+        rests = [rest if rest > 0 else LOOK_PAUSE * self._scale for rest in moments]
+        return min((*rests, *([] if result.retry_after is None else [result.retry_after])), default=None)
 
     def _next_try(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         if result.problem in _FINAL:
@@ -308,11 +325,10 @@ class Grants:
         return pause * self._scale
 
     def _first_look(self, grant: Grant) -> float | None:
-        if grant.due_at is None:
-            return None
-        rest = grant.due_at - self._clock()
         # Refused grants of a whole fleet are not all looked at in the second after a restart.
-        return max(rest, self._uniform(0, LOOK_PAUSE * self._scale) if _is_final(grant.trouble) else 0.0)
+        least = self._uniform(0, LOOK_PAUSE * self._scale) if is_final(grant.trouble) else 0.0
+        moments = [moment for moment in (grant.due_at, grant.check.at) if moment is not None]
+        return max(min(moments) - self._clock(), least) if moments else None
 
     def _schedule(self, name: str, pause: float | None) -> None:
         if pause is not None:
@@ -343,14 +359,17 @@ class Grants:
         wishes = (user.spec.oauth.lead_s for user in users if user is not None and user.spec and user.spec.oauth)
         return min((wish for wish in wishes if wish is not None), default=None)
 
-    def _renew(self, name: str, arn: str, version: str, document: OAuthDocument, told: Trouble | None = None) -> Grant:
+    def _renew(self, name: str, arn: str, version: str, document: OAuthDocument, told: Told = _NOTHING) -> Grant:
         """Begin anew with another version."""
         trouble, lead = self._inherent(name, document), self._lead(name)
         due_at = self._tokens.due_at(name, document, lead) if trouble is None else None
-        found = _same_or(told, trouble) if trouble is not None else told
+        found = same_or(told.trouble, trouble) if trouble is not None else told.trouble
         ends = self._tokens.consent_ends(name, arn, document)
         grant = Grant(arn, version, document.expires_at, due_at, found, lead=lead, consent_ends=ends)
         grant.unusable = self._tokens.unusable(name, document)
+        if document.access_token is not None and trouble is None:
+            fresh = not told.seen and not intact(arn, document)
+            grant.check = self._checks.plan(name, told, fresh=fresh)
         self._grants[name] = grant
         self._insist.discard(name)
         return grant
@@ -358,18 +377,3 @@ class Grants:
 
 def _key(name: str) -> Key:
     return tool_of(name) or "", name
-
-
-def _same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:
-    """The same trouble keeps the moment at which it began."""
-    if before is not None and now is not None and (before.reason, before.cause) == (now.reason, now.cause):
-        return before
-    return now
-
-
-def _is_final(trouble: Trouble | None) -> bool:
-    return trouble is not None and trouble.reason in (Reason.REAUTHORIZATION_REQUIRED, Reason.ROTATION_RESPONSE_LOST)
-
-
-def _is_hopeful(trouble: Trouble | None) -> bool:
-    return trouble is None or trouble.reason is Reason.REFRESH_FAILING

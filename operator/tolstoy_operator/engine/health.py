@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from tolstoy_operator.api.v1 import ConditionType
-from tolstoy_operator.domain.status import condition
+from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
+from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Credential, Inventory, Key
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.observability.http import Check
-from tolstoy_operator.observability.metrics import CacheTotals
+from tolstoy_operator.observability.metrics import CacheTotals, Metrics
 from tolstoy_operator.services.secrets import SecretsService
 
 STUCK_AFTER = 120.0
@@ -155,3 +155,14 @@ class Health:
 
 def _reason(item: Credential) -> str:
     return str(item.reason or "Pending")
+
+
+def observe(metrics: Metrics, key: Key, status: ToolCredentialStatus) -> None:
+    """Show the state of one credential, where the installation asked for that."""
+    ready = condition(status, ConditionType.READY)
+    ends = status.grant.expires_at if status.grant else None
+    metrics.observe_credential(
+        *key,
+        ready=ready is not None and ready.status is ConditionStatus.TRUE,
+        expires_at=parse_time(ends).timestamp() if ends else None,
+    )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tolstoy_operator.api.v1 import CredentialType, GrantStatus, UpstreamStatus
 from tolstoy_operator.domain.status import Finding
-from tolstoy_operator.engine.grants import Grant
+from tolstoy_operator.engine.grant import Grant
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from tolstoy_operator.api.v1 import (
 )
 from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.grant import consent_finding, grant_changes, grant_finding, grant_status, told_trouble
+from tolstoy_operator.domain.grant import consent_finding, grant_changes, grant_finding, grant_status, told
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.projection import ProjectionProblem, project, sensitive_keys
 from tolstoy_operator.domain.schedule import backoff
@@ -40,7 +40,8 @@ from tolstoy_operator.domain.status import (
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
 from tolstoy_operator.engine.change import OnData, change_of
 from tolstoy_operator.engine.departures import Departures
-from tolstoy_operator.engine.grants import Grant, Grants
+from tolstoy_operator.engine.grant import Grant
+from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
 from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
 from tolstoy_operator.engine.learned import Learned
@@ -136,7 +137,7 @@ class Reconciler:
         except _NotSure:
             return None, NOT_SURE_PAUSE
         except Problem as problem:
-            finding = Finding(problem.reason, problem.cause)
+            finding = Finding(problem.reason, problem.cause, mirrored=False)
         status = await self._report(credential, finding, learned)
         return finding.reason, self._next_look(status, finding, learned, failures)
 
@@ -244,9 +245,7 @@ class Reconciler:
         if found is not CredentialType.OAUTH2:
             return GrantStatus(state=GrantState.NOT_APPLICABLE)
         document = _oauth(fetched)
-        grant = self._grants.note(
-            fetched.version, document, told_trouble(credential.status, fetched.version.version_id)
-        )
+        grant = self._grants.note(fetched.version, document, told(credential.status, fetched.version.version_id))
         learned.known = grant
         mark = credential.new_mark
         if mark is not None:
@@ -257,6 +256,7 @@ class Reconciler:
             due_at=grant.due_at,
             trouble=grant.trouble,
             consent_ends=grant.consent_ends,
+            alive=grant.check.alive,
         )
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: Learned) -> Finding:

@@ -76,13 +76,15 @@ class TokenQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRequest:
-    """A harmless request that shows whether an access token works."""
+    """A harmless request that shows whether an access token works. `fields`: of its body; none: it has no body."""
 
     endpoint: str = field(repr=False)
     policy: EndpointPolicy
     token: SecretValue
     method: str = "GET"
     rules: ProbeRules = field(default_factory=ProbeRules)
+    body: BodyFormat = BodyFormat.FORM
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -183,7 +185,11 @@ def _query_wire(query: TokenQuery, endpoint: Endpoint, now: float) -> Wire:
 
 
 def _probe_wire(request: ProbeRequest, endpoint: Endpoint, _: float) -> Wire:
-    return Wire(request.method, endpoint, request.policy, headers(_bearer(request.token), None, request.headers))
+    proof, policy = _bearer(request.token), request.policy
+    if not request.fields:
+        return Wire(request.method, endpoint, policy, headers(proof, None, request.headers))
+    body = encode({name: SecretValue(value) for name, value in request.fields.items()}, request.body)
+    return Wire(request.method, endpoint, policy, headers(proof, request.body, request.headers), body)
 
 
 def _bearer(token: SecretValue) -> Proof:

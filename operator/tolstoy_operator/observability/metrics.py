@@ -141,6 +141,10 @@ class Metrics:
         if lost:
             self._lost.labels(tool, outcome).inc()
 
+    def observe_check(self, tool: str, outcome: str) -> None:
+        """One question about a token, by the provider's tool and the answer ("ok", "dead", "unknown")."""
+        self._checks.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
+
     def observe_revocation(self, tool: str, outcome: str) -> None:
         """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "waiting" or a reason)."""
         self._revocations.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
@@ -232,6 +236,12 @@ class Metrics:
         )
         self._refreshes = Counter(
             "tolstoy_token_refreshes", "Refreshes that were tried.", ["tool", "outcome"], registry=registry
+        )
+        self._checks = Counter(
+            "tolstoy_token_checks",
+            "Questions to providers whether an access token works.",
+            ["tool", "outcome"],
+            registry=registry,
         )
         self._remaining = Histogram(
             "tolstoy_token_refresh_remaining_seconds",

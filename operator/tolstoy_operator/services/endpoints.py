@@ -163,6 +163,13 @@ class ToolEndpoint:
         health = await self.health(document)
         return None if health.liveness is Liveness.UNKNOWN else health.liveness is Liveness.ALIVE
 
+    @property
+    def checks_health(self) -> bool:
+        """Whether the provider can be asked about an access token."""
+        introspect = self.provider.introspect if self.provider else None
+        probe = self.provider.probe if self.provider else None
+        return probe is not None or (introspect is not None and introspect.parameter == "token")
+
     async def health(self, document: OAuthDocument) -> Health:
         """Introspection where the provider has it, else its free probe."""
         token, url = document.access_token, self._token_url(document)
@@ -188,6 +195,8 @@ class ToolEndpoint:
             method=self.provider.probe.method,
             rules=ProbeRules(dead_statuses=frozenset(self.provider.probe.dead), success=self.provider.probe.success),
             headers=self.provider.probe.headers,
+            body=BodyFormat.JSON if self.provider.probe.body is Body.JSON else BodyFormat.FORM,
+            fields=self.provider.probe.fields,
         )
         return await self.endpoints.client.probe(probe)
 

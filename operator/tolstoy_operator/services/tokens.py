@@ -14,7 +14,7 @@ from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import OAuthDocument, consent_end
 from tolstoy_operator.domain.refresh import OldAccessToken
 from tolstoy_operator.domain.schedule import refresh_due
-from tolstoy_operator.domain.tokenhealth import Health
+from tolstoy_operator.domain.tokenhealth import Health, Liveness
 from tolstoy_operator.observability import audit
 from tolstoy_operator.observability.audit import Entry, Operation
 from tolstoy_operator.services.endpoints import Endpoints
@@ -71,10 +71,19 @@ class Refreshed:
     rival: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a provider said about the access token of one version."""
+
+    version: str
+    health: Health
+
+
 class TokenService:
     """Keeps OAuth secrets alive. The tool that a secret belongs to follows from its name.
 
-    `clock`: epoch seconds.
+    `clock`: epoch seconds. `on_check(tool, outcome)` is told of every question about a token: "ok", "dead", "unknown".
+    `validates`: whether the operator asks such questions by itself.
     """
 
     def __init__(
@@ -85,6 +94,8 @@ class TokenService:
         secrets: SecretsService,
         clock: Callable[[], float],
         on_refresh: OnRefresh,
+        on_check: Callable[[str, str], None],
+        validates: bool = True,
         record: Callable[[Entry], None] = audit.record,
     ) -> None:
         self._refresher = refresher
@@ -92,6 +103,8 @@ class TokenService:
         self._secrets = secrets
         self._clock = clock
         self._on_refresh = on_refresh
+        self._on_check = on_check
+        self._validates = validates
         self._record = record
 
     def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
@@ -115,12 +128,19 @@ class TokenService:
         return refresh_due(name, document, self._endpoints.of(tool_of(name)).traits, lead=lead)
 
     async def ensure_valid(
-        self, name: str, *, lead: float | None = None, buffer: float | None = None, insist: bool = False
+        self,
+        name: str,
+        *,
+        lead: float | None = None,
+        buffer: float | None = None,
+        insist: bool = False,
+        instead_of: str | None = None,
     ) -> Refreshed:
         """Have secret `name` hold an access token that is not due, refreshing it if it is.
 
         `lead`: as for `due_at`. `buffer`: due when it ends within so many seconds, instead of by `due_at`. `insist`:
-        try once although the provider's refusal is on record. Raises nothing.
+        try once although the provider's refusal is on record. `instead_of`: a version whose token does not work, so
+        that it is due whatever its expiry says. Raises nothing.
         """
         tool = tool_of(name)
         endpoint = self._endpoints.of(tool)
@@ -128,7 +148,7 @@ class TokenService:
             name=name,
             traits=endpoint.traits,
             endpoint=endpoint,
-            due=lambda _version, document: self._is_due(name, document, lead, buffer),
+            due=lambda version, document: version == instead_of or self._is_due(name, document, lead, buffer),
             insist=insist,
             foreseen=endpoint.foresee,
             lacks=endpoint.means.lacks,
@@ -144,11 +164,19 @@ class TokenService:
         target = Target(name=name, traits=endpoint.traits, endpoint=endpoint, due=lambda _version, _document: False)
         self._publish(name, await self._refresher.run(target))
 
-    async def validate_health(self, name: str) -> Health:
+    def checks_health(self, name: str) -> bool:
+        """Whether the provider can, and may, be asked about the access token of secret `name`."""
+        return self._validates and self._endpoints.of(tool_of(name)).checks_health
+
+    async def validate_health(self, name: str) -> Checked:
         """Ask the provider whether the access token works. Raises `StoreError`, `MalformedDocument`."""
-        fetched = await self._secrets.get(name)
-        document = OAuthDocument.parse(fetched.version.value)
-        return await self._endpoints.of(tool_of(name)).health(document)
+        tool, fetched = tool_of(name), await self._secrets.get(name)
+        version, document = fetched.version.version_id, OAuthDocument.parse(fetched.version.value)
+        health = await self._endpoints.of(tool).health(document)
+        outcome = audit.OK if health.liveness is Liveness.ALIVE else str(health.liveness)
+        self._on_check(tool or "", outcome)
+        self._record(Entry(Operation.VALIDATE, name, outcome, version=version))
+        return Checked(version, health)
 
     def _is_due(self, name: str, document: OAuthDocument, lead: float | None, buffer: float | None) -> bool:
         now = self._clock()

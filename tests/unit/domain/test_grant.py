@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.api.v1 import GrantState, Rotation
-from tolstoy_operator.domain.grant import Trouble, consent_finding, grant_changes, grant_finding, grant_status
+from tolstoy_operator.api.v1 import CredentialType, GrantState, Rotation, ToolCredentialStatus, UpstreamStatus
+from tolstoy_operator.domain.grant import (
+    Told,
+    Trouble,
+    consent_finding,
+    grant_changes,
+    grant_finding,
+    grant_status,
+    told,
+)
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.status import Facts, next_status
 
 NOW = 1_780_000_000.0
 NAME = "tolstoy/github/org"
@@ -103,6 +114,31 @@ def test_what_is_said_of_a_consent_changes_three_times() -> None:
     assert sorted(moments) == [ends - 14 * DAY, ends - 3 * DAY, ends - DAY]
     said = {str(consent_finding(NAME, ends, now=NOW + hour * 3600)) for hour in range(20 * 24)}
     assert len(said) == 4, "nothing, and three warnings"
+
+
+def test_a_dead_token_is_not_valid_whatever_its_expiry_says() -> None:
+    dead = Trouble(Reason.REVOKED, "not accepted", NOW, dead=True)
+    for seconds in (3600, None):
+        assert not grant_finding(document(seconds), NAME, now=NOW, trouble=dead).token_valid
+
+
+def test_a_token_without_an_end_is_active_when_its_provider_said_so() -> None:
+    assert grant_status(document(None), now=NOW, alive=True).state is GrantState.ACTIVE
+    assert grant_status(document(None), now=NOW).state is GrantState.UNKNOWN
+
+
+def test_a_status_tells_the_next_process_what_was_found_out() -> None:
+    grant = grant_status(document(None), now=NOW, alive=True)
+    upstream = UpstreamStatus(name=NAME, version_id="v1")
+    assert told(ToolCredentialStatus(grant=grant, upstream=upstream), "v1") == Told(seen=True, alive=True)
+    assert told(ToolCredentialStatus(grant=grant, upstream=upstream), "v2") == Told()
+    dead = Trouble(Reason.REVOKED, "not accepted", NOW - 60, dead=True)
+    finding = grant_finding(document(None), NAME, now=NOW, trouble=dead)
+    facts = Facts(1, None, CredentialType.OAUTH2, grant_status(document(None), now=NOW, trouble=dead), upstream)
+    status = next_status(
+        ToolCredentialStatus(), finding, facts, now=datetime.fromtimestamp(NOW, UTC), stall_after=timedelta(minutes=10)
+    )
+    assert told(status, "v1") == Told(dead, seen=True)
 
 
 def test_scopes_are_bounded() -> None:

@@ -94,7 +94,13 @@ def test_what_comes_one_day_takes_nothing_away(reason: Reason) -> None:
 
 
 def test_what_a_revocation_left_is_not_mirrored() -> None:
-    assert shown(step(NOTHING, Reason.REVOKED)) == {"Ready": "False", "Synced": "False", "Stalled": "True"}
+    finding = Finding(Reason.REVOKED, "because", mirrored=False)
+    status = next_status(NOTHING, finding, Facts(generation=1, target=SECRET), now=NOW, stall_after=PATIENCE)
+    assert shown(status) == {"Ready": "False", "Synced": "False", "Stalled": "True"}
+
+
+def test_a_dead_token_is_mirrored_all_the_same() -> None:
+    assert shown(step(NOTHING, Reason.REVOKED)) == {"Ready": "False", "Synced": "True", "Stalled": "True"}
 
 
 def test_an_outage_makes_synced_unknown() -> None:

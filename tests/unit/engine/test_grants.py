@@ -14,16 +14,17 @@ from tests.support.objects import credential_object, namespace_object
 from tests.support.virtualtime import run_virtual
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.existing import fingerprint_with
-from tolstoy_operator.domain.grant import Trouble
+from tolstoy_operator.domain.grant import Told, Trouble
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenhealth import Health, Liveness
 from tolstoy_operator.engine import grants as module
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.services.refresh.endings import Failed, Problem
 from tolstoy_operator.services.refresh.refresher import no_refresh_token
-from tolstoy_operator.services.tokens import Refreshed, TokenService
+from tolstoy_operator.services.tokens import Checked, Refreshed, TokenService
 from tolstoy_operator.stores.base import SecretVersion
 
 EPOCH = 1_790_000_000.0
@@ -51,6 +52,10 @@ class FakeTokens:
     answers: list[Refreshed | Exception] = field(default_factory=list)
     asked: list[tuple[float, str, bool]] = field(default_factory=list)
     before: Callable[[str], Awaitable[None]] | None = None
+    health: list[Liveness] | None = None
+    version: str = "version-1"
+    checked: list[int] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         return None if document.expires_at is None else document.expires_at - (lead or 300)
@@ -61,10 +66,23 @@ class FakeTokens:
     def unusable(self, name: str, document: OAuthDocument) -> str:
         return "" if document.token_type != "DPoP" else "of no use"
 
+    def checks_health(self, name: str) -> bool:
+        return self.health is not None
+
+    async def validate_health(self, name: str) -> Checked:
+        assert self.health is not None
+        self.checked.append(round(self.now() - EPOCH))
+        liveness = self.health.pop(0) if len(self.health) > 1 else self.health[0]
+        return Checked(self.version, Health(liveness))
+
     def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
         return document.refresh_expires_at
 
-    async def ensure_valid(self, name: str, *, lead: float | None = None, insist: bool = False) -> Refreshed:
+    async def ensure_valid(
+        self, name: str, *, lead: float | None = None, insist: bool = False, instead_of: str | None = None
+    ) -> Refreshed:
+        if instead_of is not None:
+            self.replaced.append(instead_of)
         self.asked.append((self.now() - EPOCH, name, insist))
         if self.before is not None:
             await self.before(name)
@@ -393,7 +411,7 @@ def test_a_restart_repeats_what_the_status_tells_until_it_knows_better() -> None
     async def story() -> None:
         told = Trouble(Reason.ROTATION_RESPONSE_LOST, "cause", EPOCH - 5000)
         world = World(failed(Problem.ROTATION_RESPONSE_LOST))
-        assert world.grants.note(version(), document(-10), told).trouble is told
+        assert world.grants.note(version(), document(-10), Told(told, seen=True)).trouble is told
         await world.until(module.LOOK_PAUSE + 1)
         assert world.tokens.times == [module.LOOK_PAUSE], "not in the first second"
         assert world.grants.trouble(NAME) is told
@@ -407,7 +425,7 @@ def test_a_restart_keeps_the_moment_of_a_trouble_that_the_document_shows() -> No
     async def story() -> None:
         told = Trouble(Reason.REAUTHORIZATION_REQUIRED, "no refresh token available", EPOCH - 5000)
         world = World(fresh(7200))
-        assert world.grants.note(version(), document(refresh_token=None), told).trouble is told
+        assert world.grants.note(version(), document(refresh_token=None), Told(told, seen=True)).trouble is told
 
     play(story)
 

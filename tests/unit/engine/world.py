@@ -16,6 +16,7 @@ from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.domain.grant import Trouble
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.change import Change
+from tolstoy_operator.engine.checks import Check
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
@@ -78,7 +79,9 @@ class FakeGrants:
         return self.unsure
 
     def note(self, *_: object) -> SimpleNamespace:
-        return SimpleNamespace(due_at=None, trouble=self.told, consent_ends=self.consent_ends, unusable=self.unusable)
+        return SimpleNamespace(
+            due_at=None, trouble=self.told, consent_ends=self.consent_ends, unusable=self.unusable, check=Check()
+        )
 
     def trouble(self, _: str) -> Trouble | None:
         return self.told

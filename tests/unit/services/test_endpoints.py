@@ -6,6 +6,7 @@ The transport is scripted; everything between the document and the wire is real.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -244,6 +245,16 @@ async def test_a_doubt_teaches_nothing_about_the_client() -> None:
     bench = Bench((500, "<html>"))
     assert isinstance(await bench.send(document()), InDoubt)
     assert bench.endpoint.foresee(document()) is None
+
+
+async def test_a_probe_says_what_its_provider_wants_to_hear() -> None:
+    bench = Bench('{"data":{"viewer":{"id":"x"}}}', tool="linear")
+    assert await bench.endpoint.alive(document(tokenEndpoint="https://api.linear.app/oauth/token")) is True
+    (wire,) = bench.transport.sent
+    assert (wire.method, wire.endpoint.url) == ("POST", "https://api.linear.app/graphql")
+    assert json.loads(wire.body.reveal()) == {"query": "{ viewer { id } }"}
+    assert wire.headers["content-type"].reveal() == "application/json"
+    assert wire.headers["authorization"].reveal() == "Bearer at-1"
 
 
 async def test_health_is_asked_where_the_provider_can_be_asked() -> None:

@@ -56,6 +56,7 @@ class Service:
         self.counted: list[tuple[str, str]] = []
         self.remaining: list[float | None] = []
         self.lost = 0
+        self.checks: list[tuple[str, str]] = []
         self.service = TokenService(
             refresher=cast(Refresher, self.refresher),
             endpoints=Endpoints(
@@ -64,6 +65,7 @@ class Service:
             secrets=self.bench.service,
             clock=self.bench.time.wall,
             on_refresh=self.count,
+            on_check=lambda tool, outcome: self.checks.append((tool, outcome)),
             record=self.bench.audited.append,
         )
 
@@ -250,7 +252,21 @@ class TestDue:
 async def test_the_health_of_a_tool_that_cannot_be_asked_is_unknown() -> None:
     service = Service(Waiting(1, "why"))
     service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
-    assert (await service.service.validate_health(NAME)).liveness is Liveness.UNKNOWN
+    checked = await service.service.validate_health(NAME)
+    assert (checked.version, checked.health.liveness) == (FIRST, Liveness.UNKNOWN)
+    assert service.checks == [("acme", "unknown")]
+    (entry,) = [entry for entry in service.bench.audited if entry.operation is Operation.VALIDATE]
+    assert (entry.secret, entry.outcome, entry.version) == (NAME, "unknown", FIRST)
+    assert not service.service.checks_health(NAME)
+    assert service.service.checks_health("tolstoy/github/org-1")
+
+
+async def test_a_token_that_does_not_work_is_due_whatever_its_expiry_says() -> None:
+    service = Service(Waiting(1, "why"))
+    await service.service.ensure_valid(NAME, instead_of=FIRST)
+    due = service.refresher.targets[0].due
+    assert due(FIRST, document(service.now + 9000))
+    assert not due(SECOND, document(service.now + 9000)), "somebody has replaced it already"
 
 
 def _iso(seconds: float) -> str:

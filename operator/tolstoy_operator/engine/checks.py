@@ -1,0 +1,99 @@
+"""Asking providers whether an access token works, seldom and never more often than they like.
+
+A token can die before its time: an organisation takes its consent back, a person revokes it. Where the provider offers
+introspection or a free request, a token that somebody has just stored is shown to it at once, and every token that
+lives for hours now and then. Only a clear answer changes anything: a provider in trouble says nothing about a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.domain.errors import StoreError
+from tolstoy_operator.domain.grant import Told, Trouble
+from tolstoy_operator.domain.oauthdocument import MalformedDocument
+from tolstoy_operator.domain.tokenhealth import Liveness
+from tolstoy_operator.services.tokens import TokenService
+
+CHECK_EVERY: Final = 6 * 3600.0
+"""Seconds between two questions about a token that nothing has happened to."""
+CHECK_SPACING: Final = 600.0
+"""Seconds between two questions about one secret, whatever happens."""
+SOON: Final = 60.0
+"""Seconds over which first questions are spread."""
+
+
+@dataclass(slots=True)
+class Check:
+    """What is known of the access token of one version.
+
+    `at`: when to ask next, epoch seconds; None: the provider cannot be asked. `alive`: it said so last. `dead`: it said
+    that it is not. `suspected`: this token replaced one that was dead before its time.
+    """
+
+    at: float | None = None
+    alive: bool = False
+    dead: Trouble | None = None
+    suspected: bool = False
+
+
+class Checks:
+    """Plans questions, and takes in the answers. `clock`: epoch seconds. `time_scale`: all pauses times this."""
+
+    def __init__(
+        self,
+        tokens: TokenService,
+        *,
+        clock: Callable[[], float],
+        uniform: Callable[[float, float], float],
+        time_scale: float,
+    ) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._uniform = uniform
+        self._scale = time_scale
+        self._asked: dict[str, float] = {}
+
+    def plan(self, name: str, told: Told, *, fresh: bool) -> Check:
+        """The first question about a version. `fresh`: somebody else stored it, and no status tells of it yet."""
+        if not self._tokens.checks_health(name):
+            return Check()
+        dead = told.trouble if told.trouble is not None and told.trouble.reason is Reason.REVOKED else None
+        soon = fresh or dead is not None
+        pause = self._uniform(0.0, SOON) if soon else self._uniform(CHECK_EVERY / 10, CHECK_EVERY)
+        return Check(self._not_before(name, self._clock() + pause * self._scale), alive=told.alive, dead=dead)
+
+    def hasten(self, name: str, check: Check) -> None:
+        """Ask as soon as it is decent."""
+        if check.at is not None:
+            check.at = min(check.at, self._not_before(name, self._clock()))
+
+    def is_due(self, check: Check) -> bool:
+        """Whether it is time to ask."""
+        return check.at is not None and check.at <= self._clock()
+
+    async def ask(self, name: str, version: str, check: Check) -> Liveness:
+        """Ask once. `UNKNOWN` also when the token that was asked about is not that of `version`."""
+        now = self._asked[name] = self._clock()
+        check.at = now + self._uniform(0.9 * CHECK_EVERY, CHECK_EVERY) * self._scale
+        try:
+            found = await self._tokens.validate_health(name)
+        except (StoreError, MalformedDocument):
+            return Liveness.UNKNOWN
+        if found.version != version or found.health.liveness is Liveness.UNKNOWN:
+            return Liveness.UNKNOWN
+        check.alive = found.health.liveness is Liveness.ALIVE
+        if check.alive:
+            check.dead = None
+        return found.health.liveness
+
+    def forget(self, name: str) -> None:
+        """Nobody uses the secret any more."""
+        self._asked.pop(name, None)
+
+    def _not_before(self, name: str, moment: float) -> float:
+        asked = self._asked.get(name)
+        return moment if asked is None else max(moment, asked + CHECK_SPACING * self._scale)

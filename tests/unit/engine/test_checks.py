@@ -1,0 +1,165 @@
+"""When a provider is asked whether a token works, and what its answer changes. Time is virtual."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.engine.test_grants import EPOCH, KEY, NAME, World, document, failed, play, version
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.domain.grant import Told, Trouble
+from tolstoy_operator.domain.tokenhealth import Liveness
+from tolstoy_operator.engine.checks import CHECK_EVERY, CHECK_SPACING
+from tolstoy_operator.services.refresh.endings import Problem
+from tolstoy_operator.services.tokens import Refreshed
+
+ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
+STATIC = document(None, refresh_token=None)
+SEEN = Told(seen=True)
+
+
+def held(*answers: Liveness) -> World:
+    """A token without an end; every pass of the protocol finds it as it is."""
+    world = World(Refreshed("version-1", STATIC))
+    world.tokens.health = list(answers)
+    return world
+
+
+def test_a_token_that_somebody_stored_is_asked_about_soon_and_then_seldom() -> None:
+    async def story() -> None:
+        world = held(ALIVE)
+        grant = world.grants.note(version(), STATIC)
+        await world.until(61)
+        assert world.tokens.checked == [60]
+        assert grant.check.alive
+        assert world.told == [KEY], "nobody knew whether it works"
+        await world.until(CHECK_EVERY + 70)
+        assert world.tokens.checked == [60, CHECK_EVERY + 60]
+        assert world.told == [KEY], "no news"
+        await world.end()
+
+    play(story)
+
+
+def test_a_token_that_was_there_before_a_restart_is_not_asked_about_at_once() -> None:
+    async def story() -> None:
+        world = held(ALIVE)
+        world.grants.note(version(), STATIC, Told(seen=True, alive=True))
+        await world.until(CHECK_EVERY - 1)
+        assert world.tokens.checked == []
+        await world.until(CHECK_EVERY + 1)
+        assert world.tokens.checked == [CHECK_EVERY]
+        assert world.told == []
+        await world.end()
+
+    play(story)
+
+
+def test_a_static_token_that_is_dead_is_revoked_until_it_lives() -> None:
+    async def story() -> None:
+        world = held(DEAD, DEAD, ALIVE)
+        world.grants.note(version(), STATIC)
+        await world.until(61)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert (trouble.reason, trouble.dead) == (Reason.REVOKED, True)
+        await world.until(CHECK_EVERY + 61)
+        assert world.grants.trouble(NAME) is trouble, "the same again is no news"
+        await world.until(2 * CHECK_EVERY + 61)
+        assert world.grants.trouble(NAME) is None
+        assert world.told == [KEY, KEY]
+        assert world.tokens.replaced == []
+        await world.end()
+
+    play(story)
+
+
+def test_a_provider_in_trouble_says_nothing_about_a_token() -> None:
+    async def story() -> None:
+        world = held(ALIVE, UNKNOWN)
+        grant = world.grants.note(version(), STATIC)
+        await world.until(CHECK_EVERY + 61)
+        assert len(world.tokens.checked) == 2
+        assert (grant.check.alive, grant.trouble) == (True, None)
+        await world.end()
+
+    play(story)
+
+
+def test_an_answer_about_another_version_is_none() -> None:
+    async def story() -> None:
+        world = held(DEAD)
+        world.tokens.version = "version-2"
+        world.grants.note(version(), STATIC)
+        await world.until(61)
+        assert world.grants.trouble(NAME) is None
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_token_that_died_before_its_time_is_replaced_once(lives: bool) -> None:
+    async def story() -> None:
+        old, new = document(99_999), document(99_999)
+        world = World(Refreshed("version-1", old), Refreshed("version-2", new, made=True), Refreshed("version-2", new))
+        world.tokens.health = [DEAD, ALIVE if lives else DEAD]
+        world.grants.note(version(), old)
+        await world.until(61)
+        assert world.tokens.replaced == ["version-1"]
+        assert (world.told, world.grants.trouble(NAME)) == ([KEY], None)
+        world.tokens.version = "version-2"
+        world.grants.note(version(2), new)
+        await world.until(60 + CHECK_SPACING + 1)
+        assert world.tokens.checked == [60, 60 + CHECK_SPACING]
+        trouble = world.grants.trouble(NAME)
+        assert (trouble is None) is lives
+        assert world.tokens.replaced == ["version-1"], "no second time"
+        await world.end()
+
+    play(story)
+
+
+def test_what_a_replacement_fails_with_is_told_as_usual() -> None:
+    async def story() -> None:
+        old = document(99_999)
+        world = World(Refreshed("version-1", old), failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.tokens.health = [DEAD]
+        world.grants.note(version(), old)
+        await world.until(61)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert trouble.reason is Reason.REAUTHORIZATION_REQUIRED
+        await world.end()
+
+    play(story)
+
+
+def test_a_person_can_have_it_asked_but_not_all_the_time() -> None:
+    async def story() -> None:
+        world = held(ALIVE)
+        world.grants.note(version(), STATIC, SEEN)
+        for moment in (100, 250, 400):
+            await world.until(moment)
+            world.grants.refresh_now(NAME, "uid-1", str(moment))
+        await world.until(450)
+        assert world.tokens.checked == [100]
+        await world.until(100 + CHECK_SPACING + 1)
+        assert world.tokens.checked == [100, 100 + CHECK_SPACING]
+        await world.end()
+
+    play(story)
+
+
+def test_a_restart_repeats_a_dead_token_until_it_has_asked() -> None:
+    async def story() -> None:
+        world = held(DEAD)
+        dead = Trouble(Reason.REVOKED, "the provider does not accept the access token any more", EPOCH - 99, dead=True)
+        world.grants.note(version(), STATIC, Told(dead, seen=True))
+        assert world.grants.trouble(NAME) is dead
+        await world.until(61)
+        assert world.tokens.checked == [60]
+        assert world.grants.trouble(NAME) is dead
+        assert world.told == []
+        await world.end()
+
+    play(story)
