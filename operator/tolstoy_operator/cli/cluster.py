@@ -6,7 +6,7 @@ The data of Secrets is never read, so it cannot get onto a terminal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -127,22 +127,37 @@ class Cluster:
     async def surroundings(self, namespace: str, uid: str, secret: str | None) -> Surroundings:
         """The pods and workloads that may read `secret`, and the Events of the credential with that UID."""
         found = Surroundings()
-        asked: list[Awaitable[None]] = [self._read_events(namespace, uid, found)]
-        if secret is not None:
-            asked.append(self._read_pods(namespace, secret, found))
-            asked.extend(self._read_apps(namespace, plural, kind, found) for plural, kind in _APPS.items())
-            asked.append(self._read_cron_jobs(namespace, found))
-        await asyncio.gather(*asked)
+        await asyncio.gather(
+            self._read_events(namespace, uid, found),
+            self._read_workloads(namespace, set() if secret is None else {secret}, found),
+        )
         found.unread.sort()
         return found
+
+    async def workloads(self, namespace: str, secrets: Collection[str]) -> Surroundings:
+        """The pods and workloads that may read one of `secrets`."""
+        found = Surroundings()
+        await self._read_workloads(namespace, secrets, found)
+        found.unread.sort()
+        return found
+
+    async def _read_workloads(self, namespace: str, secrets: Collection[str], found: Surroundings) -> None:
+        if secrets:
+            await asyncio.gather(
+                self._read_pods(namespace, secrets, found),
+                *(self._read_apps(namespace, plural, kind, found) for plural, kind in _APPS.items()),
+                self._read_cron_jobs(namespace, found),
+            )
 
     async def _read_events(self, namespace: str, uid: str, found: Surroundings) -> None:
         path = paths.events_of_core(namespace)
         found.events = await self._readable(namespace, "events", found, path, fields=f"involvedObject.uid={uid}")
 
-    async def _read_pods(self, namespace: str, secret: str, found: Surroundings) -> None:
+    async def _read_pods(self, namespace: str, secrets: Collection[str], found: Surroundings) -> None:
         pods = await self._readable(namespace, "pods", found, paths.pods(namespace))
-        found.pods = [pod for pod in pods if active(pod) and uses_of(pod.get("spec") or {}, secret)]
+        found.pods = [
+            pod for pod in pods if active(pod) and any(uses_of(pod.get("spec") or {}, name) for name in secrets)
+        ]
         owners = {owner for pod in found.pods if (owner := controller(pod))}
         await asyncio.gather(*(self._read_parent(namespace, owner, found) for owner in sorted(owners)))
 
@@ -216,6 +231,10 @@ class Cluster:
         self, error: KubeError, verb: str, namespace: str | None, resource: str = "toolcredentials.tolstoy.dev"
     ) -> CliError:
         return told(error, verb=verb, resource=resource, namespace=namespace, host=self._host)
+
+
+def _uses_any(spec: Mapping[str, Any], secrets: Collection[str]) -> bool:
+    return any(uses_of(spec, name) for name in secrets)
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, TypeVar
@@ -18,12 +19,13 @@ from tolstoy_operator.cli import expiring as expiring_view
 from tolstoy_operator.cli import revoke as revocation
 from tolstoy_operator.cli import status as status_view
 from tolstoy_operator.cli.clocks import Clocks
-from tolstoy_operator.cli.cluster import Cluster, open_cluster
+from tolstoy_operator.cli.cluster import Cluster, Surroundings, open_cluster
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.handover import Handed, hand_over, read_tokens
+from tolstoy_operator.cli.readers import reader_json, readers_of
 from tolstoy_operator.cli.refresh import Outcome
 from tolstoy_operator.cli.refresh import refresh as ask_and_wait
-from tolstoy_operator.cli.text import parse_span
+from tolstoy_operator.cli.text import clean, parse_span
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
 from tolstoy_operator.cli.why import Report
 from tolstoy_operator.domain.documents import MAX_BYTES
@@ -101,30 +103,37 @@ def tolstoy(ctx: click.Context) -> None:
 @tolstoy.command()
 @click.argument("name", required=False)
 @_everywhere
+@click.option("--readers", is_flag=True, help="Also who reads their Secrets, and how.")
 @_output("tree", "table", "json")
 @connected
-def status(name: str | None, all_namespaces: bool, output: str, **options: str | None) -> None:
+def status(name: str | None, all_namespaces: bool, readers: bool, output: str, **options: str | None) -> None:
     """Show credentials by tool and organisation.
 
     With NAME only that one. What is not fine says who acts.
     """
+    if readers and output == "table":
+        raise click.UsageError("a table has no room for --readers; leave out -o table")
     if name and all_namespaces:
         raise click.UsageError("NAME is in one namespace; leave out -A/--all-namespaces, or NAME")
     connection = Connection(**options)
 
-    async def read(cluster: Cluster) -> list[CredentialView]:
+    async def read(cluster: Cluster) -> tuple[list[CredentialView], dict[str, Surroundings] | None]:
         namespace = connection.namespace or cluster.namespace
         if name:
-            return [view(await cluster.credential(namespace, name))]
-        return await _views(cluster, namespace, all_namespaces=all_namespaces)
+            found = [view(await cluster.credential(namespace, name))]
+        else:
+            found = await _views(cluster, namespace, all_namespaces=all_namespaces)
+        return found, await _around(cluster, found) if readers else None
 
-    found, now = _run(connection, read), _now()
+    (found, around), now = _run(connection, read), _now()
     if output == "json":
-        _print_json(_list_json(status_view.in_order(found), now))
+        _print_json(_list_json(status_view.in_order(found), now, around))
     elif output == "table":
         _print(status_view.as_table(found, now) if found else ())
     else:
-        _print(status_view.as_tree(found, now, all_namespaces=all_namespaces))
+        _print(status_view.as_tree(found, now, all_namespaces=all_namespaces, around=around))
+    for sentence in sorted({line for each in (around or {}).values() for line in each.unread}):
+        click.echo(f"not shown: {clean(sentence)}", err=True)
 
 
 @tolstoy.command()
@@ -304,12 +313,24 @@ def _run(connection: Connection, action: Callable[[Cluster], Awaitable[T]]) -> T
         sys.exit(INTERRUPTED)
 
 
-def _list_json(found: Iterable[CredentialView], now: datetime) -> dict[str, Any]:
-    return {
-        "apiVersion": JSON_VERSION,
-        "kind": "CredentialList",
-        "items": [item.to_json(now) for item in found],
-    }
+async def _around(cluster: Cluster, found: Iterable[CredentialView]) -> dict[str, Surroundings]:
+    """By namespace, the pods and workloads that may read one of the Secrets."""
+    secrets: defaultdict[str, set[str]] = defaultdict(set)
+    for item in found:
+        secrets[item.namespace].update({item.status.target.name} if item.status.target else ())
+    return {namespace: await cluster.workloads(namespace, wanted) for namespace, wanted in secrets.items()}
+
+
+def _list_json(
+    found: Iterable[CredentialView], now: datetime, around: Mapping[str, Surroundings] | None = None
+) -> dict[str, Any]:
+    items = []
+    for item in found:
+        content = item.to_json(now)
+        if around is not None:
+            content["readers"] = [reader_json(reader, item) for reader in readers_of(item, around[item.namespace])]
+        items.append(content)
+    return {"apiVersion": JSON_VERSION, "kind": "CredentialList", "items": items}
 
 
 def _print_json(content: dict[str, Any]) -> None:

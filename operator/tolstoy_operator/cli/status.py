@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from tolstoy_operator.api.v1 import ConditionStatus
+from tolstoy_operator.cli.cluster import Surroundings
+from tolstoy_operator.cli.readers import brief_lines
 from tolstoy_operator.cli.table import Cell, Row, aligned, table
 from tolstoy_operator.cli.text import both, clean, lifetime
 from tolstoy_operator.cli.view import CredentialView
@@ -20,8 +22,17 @@ def in_order(credentials: Sequence[CredentialView]) -> list[CredentialView]:
     return sorted(credentials, key=lambda item: (item.tool is None, *_place(item), item.namespace, item.name))
 
 
-def as_tree(credentials: Sequence[CredentialView], now: datetime, *, all_namespaces: bool) -> list[str]:
-    """The tree: a line for each tool, organisation and credential, and what to do under those that are not fine."""
+def as_tree(
+    credentials: Sequence[CredentialView],
+    now: datetime,
+    *,
+    all_namespaces: bool,
+    around: Mapping[str, Surroundings] | None = None,
+) -> list[str]:
+    """The tree: a line for each tool, organisation and credential, and what to do under those that are not fine.
+
+    `around`: by namespace, what is there; then those who read a Secret stand under its credential.
+    """
     rows: list[Row] = []
     for tool, of_tool in _groups(in_order(credentials), 0):
         rows.append((tool,))
@@ -32,6 +43,9 @@ def as_tree(credentials: Sequence[CredentialView], now: datetime, *, all_namespa
             for item in members:
                 indent, last = "   " if last_org else "│  ", item is members[-1]
                 rows.extend(_leaf(item, now, indent, last=last, all_namespaces=all_namespaces))
+                if around is not None:
+                    more = f"{indent}{'   ' if last else '│  '}   "
+                    rows.extend((f"{more}{line}",) for line in brief_lines(item, around[item.namespace]))
     return _aligned_leaves(rows)
 
 

@@ -7,28 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import click
-
 from tolstoy_operator.cli.cluster import Surroundings
+from tolstoy_operator.cli.readers import reader_json, reader_lines, readers_of
 from tolstoy_operator.cli.status import ready_cell
 from tolstoy_operator.cli.table import Cell, Row, aligned, table
 from tolstoy_operator.cli.text import both, clean, relative, stamp
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, explain
-from tolstoy_operator.domain.consumers import Mode, Reader, Use, readers
+from tolstoy_operator.domain.consumers import Reader
 from tolstoy_operator.domain.status import moment
 
 _MOST_EVENTS: Final = 10
-_MOST_NAMES: Final = 5
-
-_MEANS: Final = {
-    Mode.VOLUME: "follows the Secret, within about a minute",
-    Mode.SUBPATH: "never changes while the container runs",
-    Mode.ENV: "never changes while the container runs",
-    Mode.IMAGE_PULL: "is read anew at each pull of an image",
-    Mode.DRIVER: "is read by the volume's driver when it mounts",
-    Mode.UNMOUNTED: "is a volume that no container mounts",
-}
-_RESTARTED: Final = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +27,8 @@ class Report:
     surroundings: Surroundings
     now: datetime
 
-    @property
-    def readers(self) -> list[Reader]:
-        """Who reads the Secret."""
-        target = self.credential.status.target
-        if target is None:
-            return []
-        return readers(
-            target.name,
-            pods=self.surroundings.pods,
-            templates=self.surroundings.templates,
-            parents=self.surroundings.parents,
-            changed_at=moment(target.last_sync_time),
-        )
+    def _found(self) -> list[Reader]:
+        return readers_of(self.credential, self.surroundings)
 
     def events(self) -> list[Mapping[str, Any]]:
         """The Events, newest last."""
@@ -69,7 +46,7 @@ class Report:
             "lastError": status.grant.last_error.model_dump(mode="json", by_alias=True)
             if status.grant and status.grant.last_error
             else None,
-            "readers": [self._reader_json(reader) for reader in self.readers],
+            "readers": [reader_json(reader, self.credential) for reader in self._found()],
             "events": [
                 {
                     "time": stamp(seen_at(event)),
@@ -80,25 +57,6 @@ class Report:
                 for event in self.events()
             ],
             "unread": self.surroundings.unread,
-        }
-
-    def _reader_json(self, reader: Reader) -> dict[str, Any]:
-        uses = [
-            {
-                "mode": use.mode,
-                "container": use.container,
-                "where": use.where,
-                "follows": not use.mode.frozen,
-                "missingKeys": list(missing_keys(use, self.credential)),
-            }
-            for use in reader.uses
-        ]
-        return {
-            "kind": reader.kind,
-            "name": reader.name,
-            "pods": reader.pods,
-            "outdatedPods": reader.outdated,
-            "uses": uses,
         }
 
     def lines(self) -> Iterator[str]:
@@ -175,28 +133,13 @@ class Report:
     def _readers(self) -> Iterator[str]:
         if self.credential.status.target is None:
             return
-        found = self.readers
+        found = self._found()
         if not found:
             incomplete = " that you may read" if self.surroundings.unread else ""
             yield f"nobody: no pod, Deployment, StatefulSet, DaemonSet or CronJob{incomplete} names this Secret"
             return
         for reader in found:
-            yield from self._reader(reader)
-
-    def _reader(self, reader: Reader) -> Iterator[str]:
-        count = "" if reader.kind == "Pod" else f" ({_pods(len(reader.pods))})"
-        yield clean(f"{reader.kind} {reader.name}{count}")
-        for use in reader.uses:
-            yield clean(f"  {_use(use)}: {_MEANS[use.mode]}")
-            missing = missing_keys(use, self.credential)
-            if missing:
-                keys = ", ".join(missing)
-                yield clean(f"    the Secret does not hold {keys}: the container does not start; see spec.target.keys")
-        if reader.outdated:
-            names = ", ".join(reader.outdated[:_MOST_NAMES]) + (", …" if len(reader.outdated) > _MOST_NAMES else "")
-            yield click.style(clean(f"  started before the last change, so with an old value: {names}"), fg="yellow")
-        if any(use.mode.frozen for use in reader.uses):
-            yield clean(f"  to do: {_advice(reader, self.credential.namespace)}")
+            yield from reader_lines(reader, self.credential)
 
     def _events(self) -> list[str]:
         rows: list[Row] = [
@@ -211,38 +154,11 @@ class Report:
         return table(("SEEN", "TYPE", "REASON", "MESSAGE"), rows) if rows else []
 
 
-def missing_keys(use: Use, credential: CredentialView) -> tuple[str, ...]:
-    """The keys that must be there and are not. A Secret that others write too may hold keys that we don't know."""
-    target = credential.status.target
-    if target is None or credential.merges:
-        return ()
-    return tuple(key for key in use.keys if key not in target.keys)
-
-
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield ""
         yield title
         yield from (f"  {line}" for line in lines)
-
-
-def _use(use: Use) -> str:
-    where = f"{use.mode} {use.where}" if use.mode is not Mode.IMAGE_PULL else use.where
-    return f"{where} in container {use.container}" if use.container else where
-
-
-def _advice(reader: Reader, namespace: str) -> str:
-    if reader.kind in _RESTARTED:
-        restart = f"kubectl rollout restart {reader.kind.lower()}/{reader.name} -n {namespace} after each change"
-    elif reader.kind in ("CronJob", "Job"):
-        restart = "let each run start after the change that it needs"
-    else:
-        restart = "make the pod anew after each change"
-    return f"mount the Secret as a whole volume, without subPath, and read the file; or {restart}"
-
-
-def _pods(count: int) -> str:
-    return {0: "no pods at present", 1: "1 pod"}.get(count, f"{count} pods")
 
 
 def _since(text: str, now: datetime) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,6 +52,10 @@ class FakeCluster:
         event = {"type": "Normal", "reason": "Synced", "message": "m", "metadata": {}}
         spec = {"containers": [{"name": "web", "envFrom": [{"secretRef": {"name": secret}}]}]}
         return Surroundings(templates={("Deployment", "web"): spec}, events=[event])
+
+    async def workloads(self, namespace: str, secrets: Collection[str]) -> Surroundings:
+        specs = [{"containers": [{"name": "web", "envFrom": [{"secretRef": {"name": name}}]}]} for name in secrets]
+        return Surroundings(templates={("Deployment", "web"): specs[0]}, unread=["you may not list pods"])
 
 
 @pytest.fixture
@@ -229,3 +233,14 @@ def test_the_views_are_quick_to_load_and_need_no_cloud() -> None:
     code = "import sys, tolstoy_operator.cli.commands as c; print(*{m.split('.')[0] for m in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"boto3", "botocore", "kopf", "httpx"} & set(done.stdout.split())
+
+
+@pytest.mark.usefixtures("cluster")
+def test_who_reads_the_secrets_is_told_on_request() -> None:
+    assert "read by" not in run("status").stdout
+    result = run("status", "--readers")
+    assert "read by Deployment web: env never sees a change" in result.stdout
+    assert result.stderr == "not shown: you may not list pods\n"
+    (item,) = json.loads(run("status", "--readers", "-o", "json").stdout)["items"]
+    assert [(reader["kind"], reader["uses"][0]["mode"]) for reader in item["readers"]] == [("Deployment", "env")]
+    assert run("status", "--readers", "-o", "table").exit_code == 2

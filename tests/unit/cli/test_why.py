@@ -133,7 +133,7 @@ def test_a_volume_needs_nothing() -> None:
     spec = {"containers": [container], "volumes": [{"name": "v", "secret": {"secretName": "github"}}]}
     assert section(report(seen(), templates={("DaemonSet", "web"): spec}), "Read by") == [
         "DaemonSet web (no pods at present)",
-        "  volume /etc/github in container web: follows the Secret, within about a minute",
+        "  volume /etc/github in container web: follows the Secret, at once or within about a minute",
     ]
 
 
