@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE
 from tests.integration.helm.conftest import Installed, Team, new_team
-from tests.support import docs
+from tests.support import docs, rights
 from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, Answer, KubeApi, credential
 from tests.support.waiting import wait_until
 from tolstoy_operator.api.names import RESTARTED_AT, SECRET_CHANGED
@@ -562,30 +561,10 @@ class TestTheUninstallHook:
         assert hook.request(method, inside(prey, path), {}).status == 403
 
 
-Right = tuple[str, ...]
-"""API group, resource, verb, and the name when it is for one object only."""
-
-
-def rights_told() -> tuple[set[Right], set[Right]]:
-    """What the table of rights in docs/install.md says: always there, and only where a value asks for it."""
-    always: set[Right] = set()
-    on_demand: set[Right] = set()
-    for cells in docs.table("install.md", "resource"):
-        resource, group = re.match(r"`([\w/]+)` \(([\w.]+)\)", cells[0]).groups()  # type: ignore[union-attr]
-        named = re.findall(r"named `([\w-]+)`", cells[0])
-        rights = {("" if group == "core" else group, resource, verb, *named) for verb in cells[1].split(", ")}
-        (on_demand if "only with" in cells[0] else always).update(rights)
-    return always, on_demand
-
-
 def test_every_right_of_the_chart_is_in_the_table_and_no_other(installed: Installed) -> None:
-    granted: set[Right] = {
-        (group, resource, verb, *rule.get("resourceNames", []))
-        for path in (f"{RBAC}/clusterroles/{RELEASE}", f"{RBAC}/namespaces/{NAMESPACE}/roles/{RELEASE}")
-        for rule in installed.admin.get(path).body["rules"]
-        for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
-    }
-    always, on_demand = rights_told()
+    paths = (f"{RBAC}/clusterroles/{RELEASE}", f"{RBAC}/namespaces/{NAMESPACE}/roles/{RELEASE}")
+    granted = rights.granted(rule for path in paths for rule in installed.admin.get(path).body["rules"])
+    always, on_demand = rights.told()
     assert always <= granted
     assert granted <= always | on_demand
 

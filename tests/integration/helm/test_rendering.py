@@ -15,7 +15,7 @@ import yaml
 from dev.chart import CHART, SOURCES
 from dev.controlplane import ControlPlane, kubeconform
 from dev.helmcli import DEFAULT_VALUES, NAMESPACE, RELEASE, Helm, Values
-from tests.support import docs
+from tests.support import docs, rights
 from tests.support.chartfiles import EXAMPLES, at, default_values, nested, schema_at, settings_table, with_overrides
 from tests.support.kubeapi import KubeApi
 from tests.support.openapi import write_schemas
@@ -314,20 +314,15 @@ def test_helm_says_what_is_wrong_with_the_values(helm: Helm, values: Values, mes
     assert message in done.stderr
 
 
-def test_the_installation_page_tells_every_right_and_no_other(helm: Helm) -> None:
-    manifests = render(helm)
-    granted: dict[str, str] = {}
-    for kind in ("ClusterRole", "Role"):
-        for rule in one(manifests, kind)["rules"]:
-            for resource in rule["resources"]:
-                verbs = ", ".join(rule["verbs"])
-                granted[resource] = f"{granted[resource]}; {verbs}" if resource in granted else verbs
-    told: dict[str, str] = {}
-    for resources, verbs, _ in docs.table("install.md", "resource"):
-        for resource in resources.split(" (")[0].removesuffix(", in its own namespace").split(", "):
-            told[resource] = verbs
-    granted["leases"] = "create; get and update of `tolstoy-operator`"
-    assert told == granted
+@pytest.mark.parametrize("on", [True, False])
+def test_the_installation_page_tells_every_right_and_no_other(helm: Helm, on: bool) -> None:
+    values: Values = DEFAULT_VALUES
+    for path in rights.switches():
+        values = with_overrides(dict(values), nested(path, on))
+    manifests = render(helm, values)
+    always, on_demand = rights.told()
+    given = rights.granted(rule for kind in ("ClusterRole", "Role") for rule in one(manifests, kind)["rules"])
+    assert given == (always | on_demand if on else always)
 
 
 def test_the_installation_page_tells_every_policy(helm: Helm) -> None:
