@@ -23,6 +23,7 @@ from tolstoy_operator.services.refresh.endings import (
     Problem,
     Waiting,
 )
+from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
 
@@ -468,3 +469,48 @@ def test_a_mark_of_revocation_that_nobody_acts_on_is_taken_off_after_a_while(sta
     assert isinstance(later, Current)
     assert later.refreshed
     assert REVOKING_LABEL not in stage.store.labels
+
+
+def tidied(stage: Stage) -> None:
+    """The journal has forgotten everything but the last refresh."""
+    replica = stage.replica(exclusive=True)
+    stage.wait(stage.rules.journal_kept_s)
+    assert stage.finish(replica.process, JournalKeeper(replica.refresher._parts).tidy()) > 0
+
+
+def test_a_version_that_was_moved_back_is_not_spent_again_when_the_journal_has_forgotten_it() -> None:
+    stage = Stage()
+    stage.consent()
+    refreshed(stage, times=2, exclusive=True)
+    old = stage.store.labels[CURRENT]
+    refreshed(stage, times=2, exclusive=True)
+    tidied(stage)
+    stage.store.move("person", CURRENT, stage.store.labels[CURRENT], old)
+    before = len(stage.provider.requests)
+
+    stage.until_due()
+    replica = stage.replica(exclusive=True)
+    replica.run()
+    stage.wait(stage.rules.settled_s + 1)
+    ending = replica.run()
+
+    assert isinstance(ending, Failed)
+    assert ending.problem is Problem.REAUTHORIZATION_REQUIRED
+    assert "moved back" in ending.cause
+    assert len(stage.provider.requests) == before
+
+
+def test_an_old_copy_that_is_saved_when_the_journal_has_forgotten_it_gets_the_live_tokens() -> None:
+    stage = Stage()
+    stage.consent()
+    refreshed(stage, times=2, exclusive=True)
+    old = {key: value for key, value in stage.current.items() if key != "tolstoy"}
+    refreshed(stage, times=2, exclusive=True)
+    tidied(stage)
+    stage.write({**old, "note": "edited"})
+
+    ending = stage.replica(exclusive=True).run()
+
+    assert isinstance(ending, Current)
+    assert stage.current["note"] == "edited"
+    refreshed(stage, exclusive=True)

@@ -21,6 +21,7 @@ from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.view import View
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
+_LONGEST_CHAIN = 8
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +40,7 @@ class Forward:
         """The result that should replace the current version: the newest of those that follow from it."""
         answer = best(attempts) or await self._pending(view) or await self._left_over(view)
         if answer is None:
-            return None
+            return await self._successor(view)
         exact = answer.books.base == view.version
         if not exact and not answer.books.rotated:
             return None  # the token in the edited document was not spent by this
@@ -48,6 +49,37 @@ class Forward:
         if undone or (exact and await self._was_current(view, answer)):
             return MovedBack() if answer.books.rotated else None
         return newest
+
+    async def _successor(self, view: View) -> Answer | MovedBack | None:
+        """What the versions tell of a token about which nothing is written down any more: a later one has spent it.
+
+        An older version that is current again was moved back by hand; a newer one is an old copy that somebody saved.
+        """
+        version, books = view.labels.get(PREVIOUS), view.document.bookkeeping
+        if books is not None and books.base == version:
+            return None  # the usual case
+        newest: Answer | None = None
+        for _ in range(_LONGEST_CHAIN):
+            if version is None or (found := await self._ours(view, version)) is None:
+                return None
+            answer, created_at = found
+            newest = newest or answer
+            if answer.books.spent == view.token and answer.books.rotated:
+                return MovedBack() if view.created_at < created_at else newest
+            if answer.books.token == view.token:
+                return None
+            version = answer.books.base
+        return None
+
+    async def _ours(self, view: View, version: str) -> tuple[Answer, float] | None:
+        """A version that a refresh of ours brought, and when it was made; None for any other."""
+        try:
+            found = await self._parts.store.get(view.name, version_id=version, label=None)
+            document = OAuthDocument.parse(found.value)
+        except (SecretNotFound, MalformedDocument):
+            return None
+        ours = document.bookkeeping is not None and intact(view.arn, document)
+        return (Answer(document, version), found.created_at) if ours else None
 
     async def _was_current(self, view: View, answer: Answer) -> bool:
         """Only what was current has successors, unless the chain grew in the journal."""
