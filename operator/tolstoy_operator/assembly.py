@@ -308,6 +308,7 @@ def _departures(
         allowed=alone or settings.allow_shared_revocation,
         timeout=timedelta(seconds=settings.revocation_timeout_s),
         now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
         uniform=_uniform,
     )
 

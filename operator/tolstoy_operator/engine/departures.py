@@ -53,7 +53,7 @@ class Departures:
     """Deletions of credentials whose grant shall end.
 
     `allowed`: whether the platform lets this cluster end grants at all. `timeout`: how long a deletion waits for its
-    revocation. `now`: wall clock in UTC.
+    revocation. `now`: wall clock in UTC; `clock`: monotonic seconds.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Departures:
         allowed: bool,
         timeout: timedelta,
         now: Callable[[], datetime],
+        clock: Callable[[], float],
         uniform: Callable[[float, float], float],
     ) -> None:
         self._inventory = inventory
@@ -77,8 +78,10 @@ class Departures:
         self._allowed = allowed
         self._timeout = timeout
         self._now = now
+        self._clock = clock
         self._uniform = uniform
         self._failures: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
         self._stumbles: Counter[Key] = Counter()
         self._pending: dict[str, str] = {}
         self._over: set[str] = set()
@@ -140,6 +143,7 @@ class Departures:
             await self._finish(credential)
         self._failures.pop(credential.uid, None)
         self._pending.pop(credential.uid, None)
+        self._since.pop(credential.uid, None)
         return None
 
     async def _work(self) -> None:
@@ -182,12 +186,21 @@ class Departures:
     async def _later(
         self, credential: Credential, upstream: str, note: str, wanted: float | None, *, failed: bool
     ) -> _Farewell:
-        left = (parse_time(str(credential.deleted_at)) + self._timeout - self._now()).total_seconds()
+        left = self._left(credential)
         if left <= 0:
             return _Farewell(Told.FAILED, f"the grant may not be revoked, and the deletion goes on without; {note}")
         self._failures[credential.uid] += failed
         pause = wanted or min(backoff(self._failures[credential.uid], self._uniform), _LONGEST_PAUSE)
         return _Farewell(Told.PENDING, f"the deletion waits for the revocation; {note}", failed, min(pause, left))
+
+    def _left(self, credential: Credential) -> float:
+        """Seconds for which the deletion may wait yet: since it began, and not longer since we look at it.
+
+        When it began is said by the API server's clock. With one of ours that is slow it would never be over.
+        """
+        since = self._since.setdefault(credential.uid, self._clock())
+        at_most = since + self._timeout.total_seconds() - self._clock()
+        return min(at_most, (parse_time(str(credential.deleted_at)) + self._timeout - self._now()).total_seconds())
 
     def _fate(self, credential: Credential, namespace: Namespace) -> Leave | None:
         spec, upstream = credential.spec, credential.upstream

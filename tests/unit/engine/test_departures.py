@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -331,6 +332,19 @@ class TestBounds:
         shop.clock.now += REVOCATION_TIMEOUT
         shop.restart()
         shop.revocations.answers = [FAILING]
+
+        assert await shop.depart() is None
+        assert shop.finalizers() is None
+
+    async def test_a_clock_that_is_a_year_slow_holds_no_deletion_up(self, shop: Shop) -> None:
+        await shop.ask()
+        shop.set_by = timedelta(days=-365)
+        shop.delete_credential()
+        shop.revocations.answers = [FAILING] * 3
+        assert await shop.depart() is not None
+        shop.clock.now += REVOCATION_TIMEOUT - 1
+        assert await shop.depart() == 1
+        shop.clock.now += 1
 
         assert await shop.depart() is None
         assert shop.finalizers() is None

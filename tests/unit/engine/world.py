@@ -121,6 +121,8 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.set_by = timedelta()
+        """By how much the operator's time of day is wrong, where that is tried."""
         self.kube = FakeKube()
         self.store = FakeStore(wall=self.clock)
         self.revocations = FakeRevocations()
@@ -155,7 +157,8 @@ class World:
             queue=self.departing,
             allowed=self.revocations_allowed,
             timeout=timedelta(seconds=REVOCATION_TIMEOUT),
-            now=self.clock.date,
+            now=lambda: self.clock.date() + self.set_by,
+            clock=self.clock,
             uniform=lambda low, high: high,
         )
         self.reconciler = Reconciler(
