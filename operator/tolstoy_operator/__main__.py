@@ -34,7 +34,7 @@ def _operate(settings: Settings, command: str) -> int:
     from tolstoy_operator import app
     from tolstoy_operator.kube.kubeconfig import KubeconfigError
 
-    entry = app.run(settings) if command == "run" else app.release_finalizers()
+    entry = app.run(settings) if command == "run" else app.release_finalizers(settings)
     try:
         asyncio.run(entry)
     except SettingsError as error:

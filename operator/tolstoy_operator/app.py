@@ -30,6 +30,8 @@ DRAIN_TIMEOUT = 6.0
 """Seconds for work in hand when told to stop; with the rest of the way out it stays under ten."""
 REFRESH_TIMEOUT = 45.0
 """Seconds for token requests in hand and for storing their answers. The chart's termination grace has room for it."""
+BINDINGS_PAUSE = 10.0
+"""Seconds between looks at bindings where Namespaces cannot be watched."""
 _KOPF_TIMEOUT = 2.0
 _FIRST_LIST_PAUSE = 2.0
 
@@ -61,6 +63,8 @@ class Operator:
                 tasks["lead"] = asyncio.create_task(self._lead(), name="lead")
                 tasks["lease"] = asyncio.create_task(self._hold_lease(), name="lease")
                 tasks["resync"] = asyncio.create_task(self._resync_regularly(), name="resync")
+                if self._settings.watch_namespaces:
+                    tasks["bindings"] = asyncio.create_task(self._read_bindings(), name="bindings")
                 tasks["kopf"] = asyncio.create_task(self._watch(), name="kopf")
                 await self._until_stopped(tasks)
         finally:
@@ -114,14 +118,24 @@ class Operator:
                 self._parts.dispatcher.changed(changed)
                 self._parts.janitor.wake()
 
+    async def _read_bindings(self) -> None:
+        while True:
+            await asyncio.sleep(BINDINGS_PAUSE)
+            try:
+                self._parts.dispatcher.changed(await self._parts.resync.bindings())
+            except KubeError as error:
+                _log.warning("bindings not read, they are read again soon: %s", error)
+
     async def _watch(self) -> None:
         registry = kopf.OperatorRegistry()
-        handlers.register(registry, self._parts.dispatcher)
+        namespaces = self._settings.watch_namespaces
+        handlers.register(registry, self._parts.dispatcher, namespaced=bool(namespaces))
         await kopf.operator(
             registry=registry,
-            settings=handlers.settings(),
+            settings=handlers.settings(namespaced=bool(namespaces)),
             memories=handlers.NoMemories(),
-            clusterwide=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
             stop_flag=self._kopf_stop,
             ready_flag=self._kopf_ready,
         )
@@ -181,10 +195,10 @@ async def run(settings: Settings) -> None:
     await Operator(settings, parts, lease_lost).run()
 
 
-async def release_finalizers() -> None:
+async def release_finalizers(settings: Settings) -> None:
     """What the chart's hook runs after an uninstall. Raises `KubeError`."""
     client = KubeClient(await load_configuration())
     try:
-        await finalizers.release_finalizers(client)
+        await finalizers.release_finalizers(client, settings.watch_namespaces)
     finally:
         await client.close()

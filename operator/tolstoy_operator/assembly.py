@@ -173,7 +173,7 @@ def _join(
         client=client,
         store=base.store,
         dispatcher=dispatcher,
-        resync=Resync(client, inventory, gone=dispatcher.credential_gone),
+        resync=Resync(client, inventory, gone=dispatcher.credential_gone, namespaces=settings.watch_namespaces),
         sweep=_sweep(base, inventory, dispatcher, upstream),
         janitor=janitor,
         grants=grants,

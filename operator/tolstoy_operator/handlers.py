@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -49,8 +51,11 @@ def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
 
-def register(registry: kopf.OperatorRegistry, dispatcher: Dispatcher) -> None:
-    """Connect the three streams, and the login, to this operator."""
+def register(registry: kopf.OperatorRegistry, dispatcher: Dispatcher, *, namespaced: bool) -> None:
+    """Connect the streams, and the login, to this operator.
+
+    `namespaced`: it has only some namespaces, and may not watch Namespaces.
+    """
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> Any:
@@ -64,12 +69,22 @@ def register(registry: kopf.OperatorRegistry, dispatcher: Dispatcher) -> None:
     async def secret(event: Any, **_: Any) -> None:
         dispatcher.observe_secret(event["object"], deleted=event["type"] == "DELETED")
 
+    if namespaced:
+        return
+
     @kopf.on.event("", "v1", "namespaces", registry=registry)
     async def namespace(event: Any, **_: Any) -> None:
         dispatcher.observe_namespace(event["object"], deleted=event["type"] == "DELETED")
 
 
-def settings() -> kopf.OperatorSettings:
+class _Endless:
+    """Pauses between tries, in seconds, without an end: a namespace that is gone must not end the others' operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1, 2, 5, 10, 30), repeat(60))
+
+
+def settings(*, namespaced: bool) -> kopf.OperatorSettings:
     """How kopf runs here; the reasons are measured (docs/decisions/0001-level-triggered-engine.md)."""
     chosen = kopf.OperatorSettings()
     chosen.persistence.diffbase_storage = _NoDiffBase()
@@ -80,6 +95,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.queueing.idle_timeout = 0.01  # a worker that lingers would hold one of the hundred
     chosen.networking.request_timeout = 30
     chosen.networking.enforce_retry_after = True
+    if namespaced:
+        chosen.networking.error_backoffs = _Endless()
     chosen.peering.standalone = True  # a peering object of another kopf operator must not pause this one
     chosen.scanning.disabled = True  # neither CRDs nor namespaces are discovered
     chosen.posting.enabled = False  # Events are posted on transitions, by kube/events.py

@@ -6,6 +6,7 @@ follow the same plain style. A bad value ends the process with exit code 2 and o
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -18,6 +19,7 @@ def _split(text: object) -> object:
     return tuple(filter(None, map(str.strip, text.split(",")))) if isinstance(text, str) else text
 
 
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Regions = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")], ...], NoDecode, BeforeValidator(_split)
@@ -61,6 +63,7 @@ class Settings(BaseSettings):
     secrets_sweep_interval_s: Seconds = Field(60, description="Pause between sweeps for changed versions")
     secrets_full_sweep_interval_s: Seconds = Field(21_600, description="Pause between sweeps of all versions")
 
+    watch_namespaces: CommaList = Field((), description="Only these namespaces; none: the whole cluster")
     resync_interval_s: Seconds = Field(600, description="Pause between LIST sweeps that repair missed watch events")
     unbind_grace_s: Seconds = Field(600, description="How long the Secret of an unbound namespace stays")
     stall_after_s: Seconds = Field(600, description="How long a missing secret or binding counts as in progress")
@@ -115,6 +118,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "AWS_REGION is not one of ALLOWED_REGIONS: nothing is read from or written to another region"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _namespaces_are_names(self) -> Self:
+        if not all(_NAMESPACE.fullmatch(name) for name in self.watch_namespaces):
+            raise ValueError("WATCH_NAMESPACES holds something that is no name of a namespace")
+        if self.watch_namespaces and not self.cluster_id:
+            raise ValueError("CLUSTER_ID must be set with WATCH_NAMESPACES: other namespaces may have an operator too")
         return self
 
     @model_validator(mode="after")

@@ -3,19 +3,23 @@
 A watch can miss things (a cut stream, an object that vanished while nobody watched), so the lists come again every few
 minutes. An object is forgotten only if the list would have shown it: when it was last seen at or before the version at
 which the list was taken.
+
+An operator that has only some namespaces lists each of them, and reads their bindings one by one: it may not list
+Namespaces, so nothing tells when one changes, and `bindings` is called every few seconds. A namespace that it may not
+list, since it is gone or the right to it, is no news about what was in it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from tolstoy_operator.api import names
 from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
-from tolstoy_operator.kube.errors import Gone
+from tolstoy_operator.kube.errors import Forbidden, Gone, NotFound
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
@@ -24,12 +28,23 @@ Observe = Callable[[Mapping[str, Any]], frozenset[Key]]
 
 
 class Resync:
-    """`gone`: told of each credential that vanished; the rest of what changed is returned."""
+    """`gone`: told of each credential that vanished; the rest of what changed is returned.
 
-    def __init__(self, client: KubeClient, inventory: Inventory, *, gone: Callable[[Key, str], None]) -> None:
+    `namespaces`: all that the operator has, empty: the whole cluster.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        inventory: Inventory,
+        *,
+        gone: Callable[[Key, str], None],
+        namespaces: Collection[str] = (),
+    ) -> None:
         self._client = client
         self._inventory = inventory
         self._gone = gone
+        self._namespaces = namespaces
         self._changed: set[Key] = set()
 
     async def run(self) -> frozenset[Key]:
@@ -37,18 +52,46 @@ class Resync:
 
         What was seen before a failure is news only once, so it is kept for the answer of the next run.
         """
-        inventory = self._inventory
-        seen, at = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
-        for name in inventory.absent_namespaces({key[1] for key, _ in seen}, at):
-            inventory.forget_namespace(name, at)
-        seen, at = await self._list(paths.SECRETS, names.MANAGED_LABEL, inventory.observe_secret)
-        for secret in inventory.absent_secrets(seen, at):
-            self._changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
-        seen, at = await self._list(paths.CREDENTIALS, None, inventory.observe_credential)
-        for credential in inventory.absent_credentials(seen, at):
-            self._gone(credential.key, credential.uid)
+        if self._namespaces:
+            self._changed |= await self.bindings()
+            for name in self._namespaces:
+                await self._run_in(name)
+        else:
+            inventory = self._inventory
+            seen, at = await self._list(paths.NAMESPACES, None, inventory.observe_namespace)
+            for name in inventory.absent_namespaces({key[1] for key, _ in seen}, at):
+                inventory.forget_namespace(name, at)
+            await self._objects(paths.SECRETS, paths.CREDENTIALS, None)
         changed, self._changed = self._changed, set()
         return frozenset(changed)
+
+    async def bindings(self) -> frozenset[Key]:
+        """Read the Namespaces that the operator has. Returns the credentials whose binding changed."""
+        changed: set[Key] = set()
+        for name in self._namespaces:
+            try:
+                changed |= self._inventory.observe_namespace(await self._client.get(paths.namespace(name)))
+            except (Forbidden, NotFound) as error:
+                _log.warning("a namespace cannot be read: %s", error, extra={"namespace": name})
+        return frozenset(changed)
+
+    async def _run_in(self, namespace: str) -> None:
+        try:
+            await self._objects(paths.secrets(namespace), paths.credentials(namespace), namespace)
+        except Forbidden as error:
+            _log.warning("a namespace cannot be listed: %s", error, extra={"namespace": namespace})
+
+    async def _objects(self, secrets: str, credentials: str, namespace: str | None) -> None:
+        """The Secrets and credentials of a namespace, or of all (None)."""
+        inventory = self._inventory
+        seen, at = await self._list(secrets, names.MANAGED_LABEL, inventory.observe_secret)
+        for secret in inventory.absent_secrets(seen, at):
+            if namespace in (None, secret.namespace):
+                self._changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
+        seen, at = await self._list(credentials, None, inventory.observe_credential)
+        for credential in inventory.absent_credentials(seen, at):
+            if namespace in (None, credential.key[0]):
+                self._gone(credential.key, credential.uid)
 
     async def _list(self, path: str, selector: str | None, observe: Observe) -> tuple[set[tuple[Key, str]], int]:
         for attempt in range(_ATTEMPTS):

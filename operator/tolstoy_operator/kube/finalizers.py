@@ -14,15 +14,18 @@ from tolstoy_operator.kube.errors import Conflict, NotFound, Unprocessable
 _log = logging.getLogger(__name__)
 
 
-async def release_finalizers(client: KubeClient) -> int:
-    """Remove the finalizer wherever it is; nothing is revoked. Returns how many objects had it.
+async def release_finalizers(client: KubeClient, namespaces: Sequence[str] = ()) -> int:
+    """Remove the finalizer wherever it is in `namespaces` (none: in the cluster); nothing is revoked.
+
+    Returns how many objects had it.
 
     Raises `KubeError` when the API server does not answer; what is done stays done.
     """
     released = 0
-    async for page in client.list_pages(paths.CREDENTIALS):
-        for item in page.get("items") or ():
-            released += await _release(client, item["metadata"])
+    for path in [paths.credentials(name) for name in namespaces] or [paths.CREDENTIALS]:
+        async for page in client.list_pages(path):
+            for item in page.get("items") or ():
+                released += await _release(client, item["metadata"])
     _log.info("finalizers released: %d", released)
     return released
 

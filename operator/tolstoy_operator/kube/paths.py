@@ -17,6 +17,11 @@ TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a 
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
+def namespace(name: str) -> str:
+    """One Namespace."""
+    return f"{NAMESPACES}/{quote(name, safe='')}"
+
+
 def secrets(namespace: str, name: str | None = None) -> str:
     """The Secrets of a namespace, or one of them."""
     return _namespaced("/api/v1", namespace, "secrets", name)

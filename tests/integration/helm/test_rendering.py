@@ -180,6 +180,7 @@ def _another(variable: str, path: str) -> object:
         return not at(default_values(), path)
     if schema["type"] == "array":
         samples = {"ORIGINS": ["http://a.example.com", "http://b.example.com"], "NETWORKS": ["10.1.0.0/16", "fd00::/8"]}
+        samples["NAMESPACES"] = ["shop", "team-a"]
         samples["REGIONS"] = ["ap-southeast-2", "eu-west-1"]
         return samples.get(variable.rpartition("_")[2], ["a.example.com", "b"])
     return schema["maximum"]
@@ -329,3 +330,28 @@ def test_the_installation_page_tells_every_policy(helm: Helm) -> None:
     policies = [m["metadata"]["name"] for m in render(helm) if m["kind"] == "ValidatingAdmissionPolicy"]
     page = docs.text("install.md")
     assert re.findall(r"^- `([a-z.-]+)` ", page, flags=re.MULTILINE) == policies
+
+
+def test_some_namespaces_get_roles_and_the_cluster_none_for_secrets(helm: Helm) -> None:
+    values = with_overrides(
+        dict(DEFAULT_VALUES), {"watchNamespaces": ["shop", "team-a"], "refresh": {"clusterId": "shops"}}
+    )
+    manifests = render(helm, values)
+    cluster = one(manifests, "ClusterRole")["rules"]
+    assert {resource for rule in cluster for resource in rule["resources"]} == {"tokenreviews", "subjectaccessreviews"}
+    tenants = [m for m in manifests if m["metadata"]["name"] == f"{RELEASE}-tenant"]
+    roles = {m["metadata"]["namespace"]: m for m in tenants if m["kind"] == "Role"}
+    assert roles.keys() == {m["metadata"]["namespace"] for m in tenants if m["kind"] == "RoleBinding"}
+    assert roles.keys() == {"shop", "team-a"}
+    everywhere = one(render(helm), "ClusterRole")["rules"]
+    for namespace, role in roles.items():
+        (reading,) = (rule for rule in role["rules"] if rule["resources"] == ["namespaces"])
+        assert (reading["resourceNames"], reading["verbs"]) == ([namespace], ["get"])
+        rest = [rule for rule in role["rules"] if rule is not reading]
+        assert rest == [rule for rule in everywhere if rule in rest]
+        assert {"secrets", "toolcredentials", "events", "pods"} <= {
+            resource for rule in rest for resource in rule["resources"]
+        }
+    hooks = [m for m in manifests if m["metadata"]["name"] == f"{RELEASE}-release-finalizers"]
+    assert not [m for m in hooks if m["kind"].startswith("Cluster")]
+    assert {m["metadata"]["namespace"] for m in hooks if m["kind"] == "Role"} == {"shop", "team-a"}

@@ -102,6 +102,16 @@ def test_a_mode_of_refresh_that_lacks_what_it_stands_on(alone: Mapping[str, Any]
     assert VALIDATOR.is_valid(with_overrides(BASE, {"refresh": whole}))
 
 
+def test_some_namespaces_need_a_name_of_their_own_for_the_installation() -> None:
+    assert not VALIDATOR.is_valid(with_overrides(BASE, {"watchNamespaces": ["shop"]}))
+    assert VALIDATOR.is_valid(with_overrides(BASE, {"watchNamespaces": ["shop"], "refresh": {"clusterId": "shops"}}))
+
+
+@pytest.mark.parametrize("names", [["Shop"], ["shop", "shop"], ["a,b"], "shop"], ids=str)
+def test_namespaces_are_names(names: object) -> None:
+    assert not VALIDATOR.is_valid(with_overrides(BASE, {"watchNamespaces": names, "refresh": {"clusterId": "shops"}}))
+
+
 def test_sqlite_needs_no_region() -> None:
     assert VALIDATOR.is_valid(with_overrides(default_values(), {"store": {"kind": "SQLite"}, "replicas": 1}))
 
