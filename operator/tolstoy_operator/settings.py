@@ -6,7 +6,6 @@ follow the same plain style. A bad value ends the process with exit code 2 and o
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -19,10 +18,14 @@ def _split(text: object) -> object:
     return tuple(filter(None, map(str.strip, text.split(",")))) if isinstance(text, str) else text
 
 
-_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Regions = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")], ...], NoDecode, BeforeValidator(_split)
+]
+Namespaces = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")], ...],
+    NoDecode,
+    BeforeValidator(_split),
 ]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -30,6 +33,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 _PATTERNS_IN_WORDS = {
     "AWS_REGION": "must be the name of a region, such as eu-west-1",
     "ALLOWED_REGIONS": "must be names of regions, such as eu-west-1, separated by commas",
+    "WATCH_NAMESPACES": "must be names of namespaces, separated by commas",
     "AWS_SECRET_NAME": "must be the name of a secret, letters, digits and / _ + = . @ - only; an ARN is none",
     "CLUSTER_ID": "must be 63 letters, digits and . _ - at most",
 }
@@ -63,7 +67,7 @@ class Settings(BaseSettings):
     secrets_sweep_interval_s: Seconds = Field(60, description="Pause between sweeps for changed versions")
     secrets_full_sweep_interval_s: Seconds = Field(21_600, description="Pause between sweeps of all versions")
 
-    watch_namespaces: CommaList = Field((), description="Only these namespaces; none: the whole cluster")
+    watch_namespaces: Namespaces = Field((), description="Only these namespaces; none: the whole cluster")
     resync_interval_s: Seconds = Field(600, description="Pause between LIST sweeps that repair missed watch events")
     unbind_grace_s: Seconds = Field(600, description="How long the Secret of an unbound namespace stays")
     stall_after_s: Seconds = Field(600, description="How long a missing secret or binding counts as in progress")
@@ -121,11 +125,9 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _namespaces_are_names(self) -> Self:
-        if not all(_NAMESPACE.fullmatch(name) for name in self.watch_namespaces):
-            raise ValueError("WATCH_NAMESPACES holds something that is no name of a namespace")
+    def _cluster_when_namespaced(self) -> Self:
         if self.watch_namespaces and not self.cluster_id:
-            raise ValueError("CLUSTER_ID must be set with WATCH_NAMESPACES: other namespaces may have an operator too")
+            raise ValueError("CLUSTER_ID must be set with WATCH_NAMESPACES: other namespaces may have another operator")
         return self
 
     @model_validator(mode="after")

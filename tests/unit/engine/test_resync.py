@@ -12,7 +12,7 @@ from tolstoy_operator.engine.inventory import Inventory, Key
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
-from tolstoy_operator.kube.errors import Gone, KubeUnavailable
+from tolstoy_operator.kube.errors import Forbidden, Gone, KubeError, KubeUnavailable, NotFound
 
 GITHUB = (SHOP, "github")
 
@@ -156,3 +156,52 @@ async def test_one_object_that_nobody_expected_keeps_nobody_from_the_others(
     bench.kube.edit(paths.credential(SHOP, "odd"), lambda body: body["metadata"].update(generation="not a number"))
     assert await bench.resync.run() == {GITHUB}
     assert "not understood" in caplog.text
+
+
+class TestSomeNamespaces:
+    """An operator that may not list the cluster."""
+
+    @pytest.fixture
+    def bench(self, world: World) -> Bench:
+        bench = Bench(world)
+        bench.resync = Resync(
+            cast(KubeClient, world.kube), world.inventory, gone=bench._gone, namespaces=(SHOP, "elsewhere")
+        )
+        world.namespace("elsewhere")
+        world.namespace("other")
+        world.credential()
+        world.credential("theirs", namespace="other")
+        return bench
+
+    async def test_only_they_are_listed(self, bench: Bench) -> None:
+        assert await bench.resync.run() == {GITHUB}
+        assert bench.inventory.credential(("other", "theirs")) is None
+        assert bench.inventory.namespace("other") is None
+        assert not {paths.NAMESPACES, paths.SECRETS, paths.CREDENTIALS} & set(bench.kube.lists)
+
+    async def test_what_vanished_from_one_is_forgotten(self, bench: Bench) -> None:
+        bench.world.credential("second", namespace="elsewhere")
+        bench.world.put_secret("ours", {"a": "b"}, labels={"tolstoy.dev/managed": "true"})
+        await bench.resync.run()
+        bench.world.delete_credential()
+        bench.kube.remove(paths.secrets(SHOP, "ours"))
+        await bench.resync.run()
+        assert bench.gone == [GITHUB]
+        assert bench.inventory.secret((SHOP, "ours")) is None
+        assert bench.inventory.credential(("elsewhere", "second")) is not None
+
+    async def test_a_binding_that_changed_is_found(self, bench: Bench) -> None:
+        await bench.resync.run()
+        assert await bench.resync.bindings() == frozenset()
+        bench.world.namespace(orgs="other")
+        assert await bench.resync.bindings() == {GITHUB}
+
+    @pytest.mark.parametrize("error", [Forbidden(), NotFound()])
+    async def test_one_that_cannot_be_read_is_no_news_and_no_obstacle(self, bench: Bench, error: KubeError) -> None:
+        await bench.resync.run()
+        bench.kube.fail("GET", f"/namespaces/{SHOP}", error)
+        bench.kube.fail("LIST", f"/namespaces/{SHOP}/", Forbidden())
+        bench.world.credential("second", namespace="elsewhere")
+        assert await bench.resync.run() == {("elsewhere", "second")}
+        assert bench.gone == []
+        assert bench.inventory.credential(GITHUB) is not None
