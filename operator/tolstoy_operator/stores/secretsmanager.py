@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -35,9 +34,9 @@ from tolstoy_operator.domain.errors import (
     Throttled,
 )
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.stores import secretsmanager_rows as rows
 from tolstoy_operator.stores.base import (
     CURRENT,
-    PREVIOUS,
     SecretDescription,
     SecretListing,
     SecretVersion,
@@ -116,7 +115,7 @@ class SecretsManagerStore:
         """Read one version: see `SecretStore.get`."""
         request = {"SecretId": name, "VersionId": version_id, "VersionStage": label}
         try:
-            return await self._call("GetSecretValue", name, request, _version)
+            return await self._call("GetSecretValue", name, request, rows.version)
         except WrongState as error:
             failure = await self._explain(error)
         if isinstance(failure, WrongState) and version_id is not None and label is not None:
@@ -136,7 +135,9 @@ class SecretsManagerStore:
         return {**answer, **{error.name: error for error in explained}}
 
     def _decode_batch(self, answer: Mapping[str, Any]) -> dict[str, SecretVersion | StoreError]:
-        answers: dict[str, SecretVersion | StoreError] = {row["Name"]: _version(row) for row in answer["SecretValues"]}
+        answers: dict[str, SecretVersion | StoreError] = {
+            row["Name"]: rows.version(row) for row in answer["SecretValues"]
+        }
         for row in answer.get("Errors", ()):
             name = _name_of(row["SecretId"])
             answers[name] = from_code(row["ErrorCode"], name, self._region)
@@ -144,12 +145,12 @@ class SecretsManagerStore:
 
     async def describe(self, name: str) -> SecretDescription:
         """Labels and state, no value."""
-        return await self._call("DescribeSecret", name, {"SecretId": name}, _description)
+        return await self._call("DescribeSecret", name, {"SecretId": name}, rows.description)
 
     async def list_versions(self, name: str) -> Sequence[VersionInfo]:
         """All versions, those without labels too."""
         request = {"SecretId": name, "IncludeDeprecated": True, "MaxResults": _PAGE}
-        return [_version_info(row) async for row in self._pages("ListSecretVersionIds", name, request, "Versions")]
+        return [rows.version_info(row) async for row in self._pages("ListSecretVersionIds", name, request, "Versions")]
 
     async def list_changed(self, *, prefix: str, since: float | None) -> AsyncIterator[SecretListing]:
         """Latest change first, until one from before `since`."""
@@ -161,7 +162,7 @@ class SecretsManagerStore:
             "Filters": [{"Key": "name", "Values": [prefix]}] if prefix else None,
         }
         async for row in self._pages("ListSecrets", prefix, request, "SecretList"):
-            listing = _listing(row)
+            listing = rows.listing(row)
             if since is not None and listing.changed_at < since:
                 return
             yield listing
@@ -356,58 +357,6 @@ def _buckets(limits: Limits) -> dict[str, TokenBucket]:
         "PutSecretValue": writes,
         "UpdateSecretVersionStage": writes,
     }
-
-
-def _version(row: Mapping[str, Any]) -> SecretVersion:
-    text = row.get("SecretString")
-    return SecretVersion(
-        name=row["Name"],
-        arn=row["ARN"],
-        version_id=row["VersionId"],
-        labels=_labels(tuple(row.get("VersionStages", ()))),
-        value=None if text is None else SecretValue(text),
-        created_at=float(row["CreatedDate"]),
-    )
-
-
-@lru_cache(maxsize=64)
-def _labels(stages: tuple[str, ...]) -> frozenset[str]:
-    """Kept once: nearly all values in memory carry the same label."""
-    return frozenset(stages)
-
-
-def _version_info(row: Mapping[str, Any]) -> VersionInfo:
-    return VersionInfo(
-        version_id=row["VersionId"],
-        labels=frozenset(row.get("VersionStages", ())),
-        created_at=float(row["CreatedDate"]),
-    )
-
-
-def _description(row: Mapping[str, Any]) -> SecretDescription:
-    stages: Mapping[str, Sequence[str]] = row.get("VersionIdsToStages", {})
-    return SecretDescription(
-        name=row["Name"],
-        arn=row["ARN"],
-        labels={label: version_id for version_id, labels in stages.items() for label in labels},
-        pending_deletion=row.get("DeletedDate") is not None,
-    )
-
-
-def _listing(row: Mapping[str, Any]) -> SecretListing:
-    stages: Mapping[str, Sequence[str]] = row.get("SecretVersionsToStages", {})
-    return SecretListing(
-        name=row["Name"],
-        arn=row["ARN"],
-        current_version_id=_version_at(stages, CURRENT),
-        previous_version_id=_version_at(stages, PREVIOUS),
-        changed_at=float(row.get("LastChangedDate") or row["CreatedDate"]),
-        pending_deletion=row.get("DeletedDate") is not None,
-    )
-
-
-def _version_at(stages: Mapping[str, Sequence[str]], label: str) -> str | None:
-    return next((version_id for version_id, labels in stages.items() if label in labels), None)
 
 
 def _name_of(secret_id: str) -> str:
