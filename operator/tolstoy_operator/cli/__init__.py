@@ -1,7 +1,7 @@
-"""`kubectl tolstoy`: reads the cluster with the rights of the person who runs it, and says what to do.
+"""`kubectl tolstoy`: looks at the cluster with the rights of the person who runs it, says what to do, and does it.
 
-It never reads a Secret. What it tells comes from the status of ToolCredentials, from Events, and from the pods and
-workloads that name the Secret.
+It never reads the data of a Secret. What it tells comes from the status of ToolCredentials, from Events, and from the
+pods and workloads that name the Secret.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+
+import click
 
 _INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
@@ -20,9 +22,12 @@ def main() -> None:
     try:
         from tolstoy_operator.cli.commands import tolstoy  # inside, so that Ctrl-C during the imports is quiet too
 
-        tolstoy(prog_name="kubectl tolstoy")
-    except KeyboardInterrupt:
+        sys.exit(tolstoy(prog_name="kubectl tolstoy", standalone_mode=False))
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(_INTERRUPTED)
+    except click.ClickException as told:
+        told.show()
+        sys.exit(told.exit_code)
     except Exception as error:
         # The text of an unexpected error may repeat what was read, so only its kind and place are told.
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -261,7 +263,7 @@ def revoke(name: str, yes: bool, delete_anyway: bool, timeout: timedelta, output
 
     Exits with 1 when the grant has not ended.
     """
-    if not yes and not sys.stdin.isatty():
+    if not yes and not _somebody_is_there():
         raise click.UsageError("nobody can be asked here; --yes goes on without asking")
     connection = Connection(**options)
     planned = _run(
@@ -273,7 +275,7 @@ def revoke(name: str, yes: bool, delete_anyway: bool, timeout: timedelta, output
         raise CliError(
             "the grant would not end, so nothing was done", "delete the others first, or use --delete-anyway"
         )
-    if not yes and not _confirmed():
+    if not yes and not click.confirm("Go on?", err=True):
         raise CliError("nothing was done", "answer y, or use --yes")
     ended = _run(
         connection,
@@ -287,11 +289,8 @@ def revoke(name: str, yes: bool, delete_anyway: bool, timeout: timedelta, output
         sys.exit(FOUND)
 
 
-def _confirmed() -> bool:
-    try:
-        return click.confirm("Go on?", err=True)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 async def _views(cluster: Cluster, namespace: str, *, all_namespaces: bool) -> list[CredentialView]:
@@ -304,13 +303,23 @@ async def _views(cluster: Cluster, namespace: str, *, all_namespaces: bool) -> l
 
 def _run(connection: Connection, action: Callable[[Cluster], Awaitable[T]]) -> T:
     async def run() -> T:
+        _end_like_ctrl_c()
         async with open_cluster(connection.kubeconfig, connection.context) as cluster:
             return await action(cluster)
 
     try:
         return asyncio.run(run())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(INTERRUPTED)
+
+
+def _end_like_ctrl_c() -> None:
+    """Whoever ends the command, or closes its terminal, must not keep it from cleaning up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    for name in ("SIGTERM", "SIGHUP"):
+        if task is not None and hasattr(signal, name):
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(getattr(signal, name), task.cancel)
 
 
 async def _around(cluster: Cluster, found: Iterable[CredentialView]) -> dict[str, Surroundings]:

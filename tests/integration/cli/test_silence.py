@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -39,12 +40,15 @@ def test_ctrl_c_is_quiet(tenant: Tenant, developer: Person) -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
-def test_ctrl_c_takes_first_tokens_back(tenant: Tenant, developer: Person, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_takes_first_tokens_back(
+    tenant: Tenant, developer: Person, tmp_path: Path, ending: signal.Signals
+) -> None:
     tokens = tmp_path / "tokens.json"
     tokens.write_text(json.dumps(oauth()))
     with developer.start("import", "github", "--from-file", str(tokens), "--timeout", "10m") as process:
         eventually(lambda: tenant.secret("github-first-tokens") is not None, what="the tokens wait")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
     assert tenant.secret("github-first-tokens") is None
@@ -55,6 +59,26 @@ def test_first_tokens_that_nobody_takes_do_not_stay(tenant: Tenant, developer: P
     done = developer.tolstoy(*args, given=json.dumps(oauth()), code=1)
     assert "has not taken the first tokens" in done.err
     assert tenant.secret("github-first-tokens") is None
+
+
+def test_a_revocation_is_asked_about_and_ctrl_c_is_no_yes(tenant: Tenant, developer: Person) -> None:
+    terminal, program = os.openpty()
+    with developer.start("revoke", "github", stdin=program) as process:
+        assert process.stderr is not None
+        shown = process.stderr.readline()
+        assert f"{tenant.namespace}/github will be deleted" in shown
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+    with developer.start("revoke", "github", stdin=program) as process:
+        os.write(terminal, b"n\n")
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "Go on? [y/N]: " in err
+        assert "error: nothing was done" in err
+    os.close(terminal)
+    os.close(program)
+    assert "oauth" not in (tenant.get() or {})["spec"]
 
 
 def test_a_revocation_that_nobody_takes_on_deletes_nothing(tenant: Tenant, developer: Person) -> None:

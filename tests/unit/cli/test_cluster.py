@@ -43,6 +43,16 @@ class FakeClient:
     async def patch(self, path: str, body: Object, *, content_type: str) -> Object:
         return await self.get(path)
 
+    async def get_metadata(self, path: str) -> Object:
+        return dict((await self.get(path))["metadata"])
+
+    async def create(self, path: str, body: Object, *, query: dict[str, str]) -> Object:
+        return await self.get(path)
+
+    async def delete(self, path: str, body: Object) -> None:
+        self.expected = body
+        await self.get(path)
+
     async def list_pages(
         self, path: str, *, selector: str | None = None, fields: str | None = None
     ) -> AsyncIterator[Object]:
@@ -153,3 +163,49 @@ async def test_without_a_secret_only_events_are_read() -> None:
     client = FakeClient()
     await Cluster(client, namespace="shop", host=HOST).surroundings("shop", "uid-1", None)  # type: ignore[arg-type]
     assert client.asked == [paths.events_of_core("shop")]
+
+
+GITHUB, SECRET = paths.credential("shop", "github"), paths.secrets("shop", "s")
+
+
+async def test_a_credential_that_is_gone_or_another_one_is_none() -> None:
+    assert await cluster({}).find_credential("shop", "github", "uid-1") is None
+    there = cluster({GITHUB: credential()})
+    assert await there.find_credential("shop", "github", "uid-1") == credential()
+    assert await there.find_credential("shop", "github", "uid-2") is None
+
+
+async def test_deletions_name_what_they_mean_and_may_come_late() -> None:
+    client = FakeClient(**{GITHUB: {}, SECRET: {}})
+    there = Cluster(client, namespace="shop", host=HOST)  # type: ignore[arg-type]
+    await there.delete_credential("shop", "github", "uid-1")
+    assert client.expected == {"preconditions": {"uid": "uid-1"}}
+    await there.delete_secret("shop", "s", "uid-2")
+    assert client.expected == {"preconditions": {"uid": "uid-2"}}
+    await cluster({}).delete_credential("shop", "github", "uid-1")
+    await cluster({SECRET: Conflict()}).delete_secret("shop", "s", "uid-1")
+
+
+async def test_of_a_secret_only_metadata_is_seen() -> None:
+    assert await cluster({SECRET: {"metadata": {"uid": "1"}}}).secret_metadata("shop", "s") == {"uid": "1"}
+    assert await cluster({}).secret_metadata("shop", "s") is None
+
+
+async def test_a_name_that_is_taken_is_no_error() -> None:
+    assert await cluster({paths.secrets("shop"): {}}).create_secret("shop", {}) is True
+    assert await cluster({paths.secrets("shop"): Conflict()}).create_secret("shop", {}) is False
+
+
+@pytest.mark.parametrize("error", [Forbidden(), KubeUnavailable(503)])
+async def test_refused_writes_are_told(error: KubeError) -> None:
+    there = cluster({GITHUB: error, SECRET: error, paths.secrets("shop"): error})
+    for ask, verb in (
+        (there.find_credential("shop", "github", "1"), "get toolcredentials"),
+        (there.change_spec("shop", "github", "1", {}), "patch toolcredentials"),
+        (there.delete_credential("shop", "github", "1"), "delete toolcredentials"),
+        (there.create_secret("shop", {}), "create secrets"),
+        (there.secret_metadata("shop", "s"), "get secrets"),
+        (there.delete_secret("shop", "s", "1"), "delete secrets"),
+    ):
+        with pytest.raises(CliError, match=verb):
+            await ask

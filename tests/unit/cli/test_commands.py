@@ -22,6 +22,7 @@ from tolstoy_operator.cli.cluster import Surroundings
 from tolstoy_operator.cli.errors import CliError
 
 PAGE = "cli.md"
+TOKENS = '{"accessToken": "cAnArY"}'
 ENDED = {"state": "Expiring", "expiresAt": "2026-01-01T00:00:00Z"}
 
 
@@ -33,6 +34,9 @@ class FakeCluster:
     def __init__(self, *credentials: dict[str, Any]) -> None:
         self.items = credentials
         self.asked: list[str | None] = []
+        self.deleted = False
+        self.farewell = "Revoked"
+        self.handed_over: dict[str, str] = {}
 
     async def credentials(self, namespace: str | None) -> list[dict[str, Any]]:
         self.asked.append(namespace)
@@ -47,6 +51,27 @@ class FakeCluster:
         metadata = {**self.items[0]["metadata"], "annotations": {"tolstoy.dev/force-sync": mark}}
         self.items = ({**self.items[0], "metadata": metadata, "status": handled}, *self.items[1:])
         return self.items[0]
+
+    async def change_spec(self, namespace: str, name: str, uid: str, spec: dict[str, Any]) -> dict[str, Any]:
+        finalizers = {"finalizers": ["tolstoy.dev/revoke"]}  # the operator is quick
+        self.items = ({**self.items[0], "metadata": {**self.items[0]["metadata"], **finalizers}},)
+        return self.items[0]
+
+    async def find_credential(self, namespace: str, name: str, uid: str) -> dict[str, Any] | None:
+        return None if self.deleted else self.items[0]
+
+    async def delete_credential(self, namespace: str, name: str, uid: str) -> None:
+        self.deleted = True
+
+    async def events(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        return [{"type": "Normal", "reason": self.farewell, "message": "m", "metadata": {}}]
+
+    async def create_secret(self, namespace: str, manifest: dict[str, Any]) -> bool:
+        self.handed_over = manifest["stringData"]
+        return True
+
+    async def secret_metadata(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return None  # the operator is quick
 
     async def surroundings(self, namespace: str, uid: str, secret: str | None) -> Surroundings:
         event = {"type": "Normal", "reason": "Synced", "message": "m", "metadata": {}}
@@ -94,9 +119,9 @@ def test_the_namespace_is_chosen_as_with_kubectl(
     assert cluster.asked == [asked]
 
 
-@pytest.mark.parametrize("command", ["status", "why", "refresh"])
+@pytest.mark.parametrize("command", ["status", "why", "refresh", "import --from-file=-", "revoke --yes"])
 def test_one_credential_is_in_one_namespace(cluster: FakeCluster, command: str) -> None:
-    run(command, "github", "-n", "shop")
+    run(*command.split(), "github", "-n", "shop", input=TOKENS)
     assert cluster.asked[0] == "shop"
 
 
@@ -111,6 +136,9 @@ def test_one_credential_is_in_one_namespace(cluster: FakeCluster, command: str) 
         ["why"],
         ["refresh"],
         ["refresh", "github", "--timeout", "-1s"],
+        ["import", "github"],
+        ["import", "github", "--from-file", "no/such/file"],
+        ["revoke"],
         ["revoke", "github"],
     ],
 )
@@ -152,6 +180,51 @@ def test_refresh_ends_with_1_when_it_is_not_fine(cluster: FakeCluster, reason: R
     assert run("refresh", "github", "--no-wait").exit_code == 0
 
 
+def test_import_reads_standard_input_and_shows_nothing_of_it(cluster: FakeCluster) -> None:
+    result = run("import", "github", "--from-file", "-", input=TOKENS)
+    assert cluster.handed_over == {"accessToken": "cAnArY"}
+    assert result.exit_code == 1, "upstream is as it was"
+    assert "nothing was stored" in result.stdout
+    assert "cAnArY" not in result.output
+
+
+def test_what_is_no_document_is_not_sent(cluster: FakeCluster) -> None:
+    result = run("import", "github", "--from-file", "-", input='{"accessToken": ["cAnArY"]}')
+    assert (result.exit_code, result.stdout, cluster.asked, cluster.handed_over) == (1, "", [], {})
+    assert 'these are no first tokens: member "accessToken" is not text' in result.stderr
+    assert "cAnArY" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "deleted"), [("y\n", 0, True), ("n\n", 1, False), ("\n", 1, False), ("", 1, False)]
+)
+def test_revoke_asks_who_is_there(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, deleted: bool
+) -> None:
+    monkeypatch.setattr(commands, "_somebody_is_there", lambda: True)
+    result = run("revoke", "github", input=answer)
+    assert (result.exit_code, cluster.deleted) == (code, deleted)
+    assert "github will be deleted" in result.stderr
+    assert ("is deleted; Revoked: m" in result.stdout) is deleted
+
+
+@pytest.mark.parametrize(("farewell", "code"), [("Revoked", 0), ("GrantKept", 1), ("RevocationFailed", 1)])
+def test_revoke_ends_with_1_when_the_grant_has_not_ended(cluster: FakeCluster, farewell: str, code: int) -> None:
+    cluster.farewell = farewell
+    assert run("revoke", "github", "--yes").exit_code == code
+
+
+def test_a_grant_that_others_use_is_only_left_on_request(cluster: FakeCluster) -> None:
+    cluster.items = (*cluster.items, credential("other", uid="another"))
+    result = run("revoke", "github", "--yes")
+    assert (result.exit_code, cluster.deleted) == (1, False)
+    assert "shop/other use it too" in result.stderr
+    assert "--delete-anyway" in result.stderr
+    cluster.farewell = "GrantKept"
+    assert run("revoke", "github", "--yes", "--delete-anyway").exit_code == 1
+    assert cluster.deleted
+
+
 def test_colours_are_for_terminals_that_want_them(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b[" not in run("status").stdout
@@ -181,13 +254,15 @@ def flat(prefix: str, value: Any) -> set[str]:
         (["status"], "member of `items[]`", "items"),
         (["why", "github"], "member of `Explanation`", ""),
         (["refresh", "github"], "member of `Refresh`", ""),
+        (["import", "github", "--from-file", "-"], "member of `Import`", ""),
+        (["revoke", "github", "--yes"], "member of `Revocation`", ""),
     ],
 )
 def test_the_json_is_as_the_page_says(cluster: FakeCluster, args: list[str], column: str, inside: str) -> None:
     error = {"code": "RefreshFailing", "message": "m", "time": "2026-01-01T00:00:00Z"}
     upstream = {"name": "n", "arn": "a", "versionId": "v", "region": "r"}
     cluster.items = (credential(grant={**ENDED, "lastError": error}, status={"upstream": upstream}),)
-    answer = json.loads(run(*args, "-o", "json").stdout)
+    answer = json.loads(run(*args, "-o", "json", input=TOKENS).stdout)
     assert answer["apiVersion"] == "cli.tolstoy.dev/v1"
     subject = answer[inside][0] if inside else {key: part for key, part in answer.items() if key != "credential"}
     listed = {row[0].strip("`") for row in docs.table(PAGE, column)}
@@ -221,7 +296,7 @@ def test_an_unexpected_error_shows_no_traceback_and_no_text(
 def test_a_terminal_that_cannot_show_a_tree() -> None:
     code = (
         "import tolstoy_operator.cli as cli, tolstoy_operator.cli.commands as commands\n"
-        "commands.tolstoy = lambda prog_name: print('└─ x')\n"
+        "commands.tolstoy = lambda **_: print('└─ x')\n"
         "cli.main()"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tolstoy_operator.domain.documents import MalformedSecret
-from tolstoy_operator.domain.firsttokens import read_first_tokens
+from tolstoy_operator.domain.documents import Document, MalformedSecret
+from tolstoy_operator.domain.firsttokens import first_tokens_of, read_first_tokens
 
 GOOD = {
     "accessToken": b"a",
@@ -57,3 +57,29 @@ def test_nothing_else_is_ever_raised_and_no_value_is_told(data: dict[str, bytes]
     except MalformedSecret as problem:
         causes.append(problem.cause)
     assert "canary" not in "".join(causes)
+
+
+def test_a_document_becomes_the_texts_of_a_secret() -> None:
+    document = Document({"accessToken": "a", "refreshToken": None, "scope": "", "expiresAt": 1_785_000_000_000})
+    texts = {key: text.reveal() for key, text in first_tokens_of(document).items()}
+    assert texts == {"accessToken": "a", "expiresAt": "1785000000000"}
+    assert read_first_tokens({key: text.encode() for key, text in texts.items()}).expires_at_ms == 1_785_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"accessToken": 123_456}, '"accessToken" is not text'),
+        ({"clientSecret": ["canary"]}, '"clientSecret" is not text'),
+        ({"refreshToken": True}, '"refreshToken" is not text'),
+        ({"expiresAt": 1.5}, '"expiresAt"'),
+        ({"expiresAt": False}, '"expiresAt"'),
+        ({"custom": "canary"}, '"custom"'),
+        ({"accessToken": ""}, "neither"),
+    ],
+)
+def test_a_document_is_refused_where_its_secret_would_be(change: dict[str, object], told: str) -> None:
+    with pytest.raises(MalformedSecret) as caught:
+        first_tokens_of(Document({"accessToken": "a", **change}))
+    assert told in caught.value.cause
+    assert "canary" not in caught.value.cause

@@ -56,6 +56,15 @@ async def test_each_method_is_its_verb(server: ApiServer, client: KubeClient) ->
     assert server.asked[3].body == {"preconditions": {"uid": "1"}}
 
 
+async def test_of_metadata_alone_nothing_else_is_asked_for(server: ApiServer, client: KubeClient) -> None:
+    server.answer(Scripted(200, {"kind": "PartialObjectMetadata", "metadata": {"name": "x"}}))
+    assert await client.get_metadata(paths.secrets("shop", "x")) == {"name": "x"}
+    accepted = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    assert server.asked[0].headers["Accept"] == accepted, "and no plain JSON, which would be the whole Secret"
+    await client.get("/a")
+    assert server.asked[1].headers["Accept"] == "application/json"
+
+
 async def test_a_name_is_never_a_path(server: ApiServer, client: KubeClient) -> None:
     await client.get(paths.secrets("shop", "../../other/secrets/theirs"))
     assert server.asked[0].path == "/api/v1/namespaces/shop/secrets/..%2F..%2Fother%2Fsecrets%2Ftheirs"
