@@ -210,6 +210,30 @@ async def test_an_interruption_at_any_moment_leaves_no_token(after: int) -> None
     assert cluster.secret is None
 
 
+async def test_what_is_under_way_at_an_interruption_is_waited_for_and_removed() -> None:
+    asked, arrives = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeCluster):
+        async def create_secret(self, namespace: str, manifest: Object) -> bool:
+            asked.set()
+            self.request = asyncio.create_task(self._arrive_later(namespace, manifest))
+            return await asyncio.shield(self.request)  # the server has it, whoever waits for the answer
+
+        async def _arrive_later(self, namespace: str, manifest: Object) -> bool:
+            await arrives.wait()
+            return await super().create_secret(namespace, manifest)
+
+    cluster = Slow()
+    running = asyncio.create_task(run(cluster))
+    await asked.wait()
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.01, arrives.set)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await cluster.request
+    assert (len(cluster.written), cluster.secret) == (1, None)
+
+
 async def test_a_secret_that_cannot_be_removed_is_named() -> None:
     cluster = FakeCluster(says(Reason.IMPORT_NOT_GRANTED))
     cluster.trouble["delete"] = CliError("no answer", "")
