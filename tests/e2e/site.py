@@ -28,7 +28,7 @@ CONTEXT, IMAGE, HOST = "CONTEXT", "IMAGE", "HOST_ADDRESS"
 an image of the operator that its nodes can get, and the address at which its pods reach this machine."""
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-MOUNT = "/var/run/credential"
+MOUNT = "/credential"
 
 
 @dataclass
@@ -72,11 +72,9 @@ class Site(ClusterView):
         metadata = {"name": name, "labels": RESTRICTED, "annotations": pairs}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    def pods(self, namespace: str = NAMESPACE, **labels: str) -> list[dict[str, Any]]:
-        """The pods with these labels; the operator's by default."""
-        chosen = labels or {"app.kubernetes.io/instance": RELEASE}
-        selector = ",".join(f"{key}={value}" for key, value in chosen.items())
-        done = self.cluster.kubectl("get", "pods", "-n", namespace, "-l", selector, "-o", "json")
+    def pods(self, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+        """The pods of a namespace; the operator's by default."""
+        done = self.cluster.kubectl("get", "pods", "-n", namespace, "-o", "json")
         found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return found
 

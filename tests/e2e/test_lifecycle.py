@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -47,8 +48,8 @@ def test_it_is_ready_soon_after_its_start(installed: Site, record_property: Figu
     if installed.node is None:
         pytest.skip("processes are only seen on a node of our own")
     (pod, *_) = installed.pods()
-    installed.cluster.kubectl("delete", "pod", "-n", NAMESPACE, pod["metadata"]["name"], "--wait=false")
     known = {item["metadata"]["uid"] for item in installed.pods()}
+    installed.cluster.kubectl("delete", "pod", "-n", NAMESPACE, pod["metadata"]["name"], "--wait=false")
     eventually(lambda: [p for p in installed.pods() if p["metadata"]["uid"] not in known], what="another pod")
     (new,) = (p for p in installed.pods() if p["metadata"]["uid"] not in known)
     uid, name = new["metadata"]["uid"], new["metadata"]["name"]
@@ -101,6 +102,7 @@ def test_of_three_replicas_one_acts_and_another_takes_over(tenant: Tenant, recor
 def test_what_an_uninstall_leaves_is_taken_up_again(tenant: Tenant) -> None:
     site = tenant.site
     before = tenant.secret()
+    written = len(tenant.writes()) if site.node else 0
     site.uninstall()
     assert site.pods() == []
     assert site.get("toolcredential", tenant.namespace, NAME)
@@ -110,15 +112,8 @@ def test_what_an_uninstall_leaves_is_taken_up_again(tenant: Tenant) -> None:
     tenant.change("after-the-return")
     tenant.await_secret("after-the-return", timeout=60)
     assert tenant.secret()["uid"] == before["uid"]
-
-
-def test_a_reinstallation_writes_nothing_that_is_right(tenant: Tenant) -> None:
-    before = tenant.secret()
-    tenant.site.uninstall()
-    tenant.site.deploy()
-    probe = Tenant(tenant.site, f"{tenant.namespace}-probe")  # once this one is served, so was everybody before
-    assert tenant.secret() == before
-    probe.remove()
+    if site.node:
+        assert len(tenant.writes()) == written + 1  # the change, and nothing for the return itself
 
 
 def another_image(site: Site) -> dict[str, Any]:
@@ -149,9 +144,9 @@ def chart_with_another_crd(directory: Path) -> Path:
     chart = directory / CHART.name
     shutil.copytree(CHART, chart)
     (crd,) = (chart / "files" / "crds").glob("*.yaml")
-    column = "      - {name: UPGRADED, type: string, jsonPath: .metadata.uid}\n"
+    column = "{name: Upgraded, type: string, jsonPath: .metadata.uid}"
     text = crd.read_text()
-    changed = text.replace("additionalPrinterColumns:\n", f"additionalPrinterColumns:\n{column}", 1)
+    changed = re.sub(r"(additionalPrinterColumns:\n( +)- )", rf"\1{column}\n\2- ", text, count=1)
     assert changed != text
     crd.write_text(changed)
     return chart

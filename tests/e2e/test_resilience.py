@@ -18,7 +18,7 @@ from tests.e2e.tenant import Tenant
 
 pytestmark = pytest.mark.e2e
 
-_HOG = "hog = [bytearray(8 << 20) for _ in range(1000)]"
+_HOG = "hog = [bytearray(b'x') * (8 << 20) for _ in range(1000)]"
 _HEALED = 90.0
 
 
@@ -32,10 +32,11 @@ def node(site: Site) -> NodeCluster:
 @pytest.fixture
 def healed(tenant: Tenant, record_property: Callable[[str, object], None]) -> Iterator[Callable[[str], None]]:
     """Call it after the fault, with its name: the file is still there, and a change comes through; records how soon."""
+    file = tenant.file()
     started = time.monotonic()
 
     def check(fault: str) -> None:
-        assert tenant.read() == "first"
+        assert file.read_text() == "first"
         tenant.change("second")
         tenant.await_secret("second", timeout=_HEALED)
         record_property(f"{fault}: a change reaches the Secret within", f"{time.monotonic() - started:.1f} s")
@@ -104,7 +105,7 @@ def test_secrets_manager_is_away(tenant: Tenant, healed: Callable[[str], None]) 
     try:
         time.sleep(5)  # the outage itself; some sweeps fail in it
         assert tenant.secret() == before
-        assert tenant.read() == "first"
+        assert tenant.file().read_text() == "first"
     finally:
         tenant.site.aws.start()
     healed("Secrets Manager away for 5 s")
