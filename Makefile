@@ -57,8 +57,8 @@ image: venv ## The operator's image, as an archive, and its size (needs buildah,
 	@$(BIN)/python -m dev.image build
 	@$(BIN)/python -m dev.image report
 
-e2e: venv parts ## On a real node: one of its own, where root can run it; else it is skipped and says why
-	$(BIN)/pytest -rs tests/e2e
+e2e: venv parts ## The image, Helm and pods on a real node, where root can run one; CONTEXT=... names a cluster instead
+	$(BIN)/pytest -rs -n 2 --dist loadfile tests/e2e
 
 simulate: venv ## 100,000 random schedules of the refresh protocol, each held to its promises (about an hour)
 	@$(BIN)/python -m tests.simulation --schedules 100000

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dev import apt
 from dev.controlplane.gobuild import Progress
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class StandIn:
     def of_this_machine(cls) -> StandIn:
         """The release and source that apt uses here, and the Python that runs this. Raises `BaseError`."""
         python = Path(sys.base_prefix)
-        if shutil.which("debootstrap") is None:
-            raise BaseError("`debootstrap` is needed for a stand-in of the base image: apt-get install debootstrap")
+        if shutil.which("apt-get") is None:
+            raise BaseError("a stand-in of the base image is only made on Debian")
         if python == Path("/usr"):
             raise BaseError("a stand-in of the base image needs a Python outside /usr: `make venv PYTHON=...`")
         targets = subprocess.run(
@@ -65,6 +66,10 @@ class StandIn:
 
     def make(self, buildah: Buildah, progress: Progress) -> None:
         """Make it. Raises `BaseError`."""
+        if shutil.which("debootstrap") is None:
+            apt.install(["debootstrap"], progress)
+        if shutil.which("debootstrap") is None:
+            raise BaseError("`debootstrap` is needed for a stand-in of the base image: apt-get install debootstrap")
         with tempfile.TemporaryDirectory(prefix="base-", dir=buildah.dir) as directory:
             root = Path(directory) / "root"
             progress(f"debootstrap {self.suite} (once, a minute or two)")

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import apt
 from dev.chart import ROOT
 from dev.controlplane.gobuild import Progress, cache_root, locked
-from dev.image.base import StandIn
+from dev.image.base import BaseError, StandIn
 
 PYTHON_IMAGE = "docker.io/library/python:3.12-slim"
 NAME = "localhost/tolstoy-operator"
@@ -44,7 +45,9 @@ class Image:
 class Buildah:
     """buildah with a storage of our own, so that nobody's images are touched and nothing is left in theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        if shutil.which("buildah") is None:
+            apt.install(["buildah"], progress)
         if shutil.which("buildah") is None:
             raise ImageError("`buildah` is needed to build the image here: apt-get install buildah")
         self.dir = cache_root() / "images"
@@ -67,7 +70,7 @@ class Buildah:
 
 def build(progress: Progress, *, tag: str = "dev") -> Image:
     """The image, built from what the tree has now. `tag` also becomes its version. Raises `ImageError`."""
-    buildah = Buildah()
+    buildah = Buildah(progress)
     name = f"{NAME}:{tag}"
     with locked(buildah.dir / "lock", "the image", progress):
         base = _base(buildah, progress)
@@ -85,13 +88,19 @@ def _base(buildah: Buildah, progress: Progress) -> str:
     wanted = os.environ.get("PYTHON_IMAGE", PYTHON_IMAGE)
     if buildah.has(wanted):
         return wanted
-    stand_in = StandIn.of_this_machine()
-    if buildah.has(stand_in.name):
+    stand_in: StandIn | BaseError
+    try:
+        stand_in = StandIn.of_this_machine()
+    except BaseError as error:
+        stand_in = error
+    if isinstance(stand_in, StandIn) and buildah.has(stand_in.name):
         return stand_in.name
     try:
         buildah.run("pull", wanted, timeout=_PULL_TIMEOUT)
     except (ImageError, subprocess.TimeoutExpired):
         progress(f"{wanted} cannot be had here: a stand-in is made of this machine's Python and Debian")
+        if isinstance(stand_in, BaseError):
+            raise stand_in from None
         stand_in.make(buildah, progress)
         return stand_in.name
     return wanted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dev import apt
 from dev.controlplane.gobuild import Progress
 
 CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
@@ -63,13 +63,13 @@ def provide(progress: Progress) -> None:
     Raises `MachineError`.
     """
     if packages := _absent_packages():
-        _install(packages, progress)
+        apt.install(packages, progress)
     if lacks := missing():
         raise MachineError(
             f"a node cannot run here; missing: {', '.join(lacks)}.\n"
             f"What installs it on Debian: apt-get install {' '.join(sorted({*PACKAGES.values(), _PLUGIN_PACKAGE}))}\n"
             "Any other cluster serves as well, such as one that `kind create cluster` or `k3d cluster create` made:\n"
-            "  make e2e KUBECONFIG=<file> CONTEXT=<name of the context> IMAGE=<an image that its nodes can get>"
+            "  make e2e KUBECONFIG=file CONTEXT=name IMAGE=what-its-nodes-can-pull HOST_ADDRESS=of-this-machine"
         )
 
 
@@ -85,18 +85,3 @@ def _absent_packages() -> list[str]:
 def _search_path() -> str:
     """The programs of the system are not on everybody's PATH."""
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-
-
-def _install(packages: list[str], progress: Progress) -> None:
-    """`apt-get install`, without letting the packages start services: the node runs its own."""
-    if sys.platform != "linux" or os.geteuid() or shutil.which("apt-get") is None:
-        return
-    progress(f"installing {', '.join(packages)}")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *packages],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            progress(f"{' '.join(command[:2])} said: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
