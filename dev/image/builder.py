@@ -56,7 +56,8 @@ class Buildah:
     def run(self, *arguments: str | Path, check: bool = True, timeout: float | None = None) -> str:
         """Run one command and return what it printed. Raises `ImageError`."""
         storage = [f"--root={self.dir}/storage", f"--runroot={self.dir}/run", "--storage-driver=overlay"]
-        command = ["buildah", *storage, *map(str, arguments)]
+        own_mounts = [] if os.geteuid() else ["unshare", "--mount"]  # its storage stays mounted otherwise
+        command = [*own_mounts, "buildah", *storage, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, cwd=ROOT)
         if check and done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-20:]
