@@ -31,12 +31,14 @@ class Check:
     """What is known of the access token of one version.
 
     `at`: when to ask next, epoch seconds; None: the provider cannot be asked. `alive`: it said so last. `dead`: it said
-    that it is not. `suspected`: this token replaced one that was dead before its time.
+    that it is not. `rejected`: so another one is being had. `suspected`: this token replaced one that was dead
+    before its time.
     """
 
     at: float | None = None
     alive: bool = False
     dead: Trouble | None = None
+    rejected: bool = False
     suspected: bool = False
 
 
@@ -71,6 +73,11 @@ class Checks:
         if check.at is not None:
             check.at = min(check.at, self._not_before(name, self._clock()))
 
+    def follow(self, name: str, check: Check) -> None:
+        """This token replaced one that was dead before its time: see whether it is any better."""
+        check.suspected = True
+        self.hasten(name, check)
+
     def is_due(self, check: Check) -> bool:
         """Whether it is time to ask."""
         return check.at is not None and check.at <= self._clock()
@@ -87,7 +94,7 @@ class Checks:
             return Liveness.UNKNOWN
         check.alive = found.health.liveness is Liveness.ALIVE
         if check.alive:
-            check.dead = None
+            check.dead, check.rejected = None, False
         return found.health.liveness
 
     def forget(self, name: str) -> None:

@@ -221,14 +221,18 @@ class Grants:
             return None
         insist = name in self._insist
         self._insist.discard(name)
-        result = await self._tokens.ensure_valid(name, lead=grant.lead, insist=insist)
+        instead_of = grant.version if grant.check.rejected else None
+        result = await self._tokens.ensure_valid(name, lead=grant.lead, insist=insist, instead_of=instead_of)
         if self._grants.get(name) is not grant:
             return self._overtaken(name)
         grant.looked = True
         if self._take(name, grant, result) or grant.awaited:
             grant.awaited = False
             self._changed(self._inventory.users_of(name))
-        return await self._check(name, self._grants[name], result)
+        current = self._grants[name]
+        if current is not grant and instead_of is not None:
+            self._checks.follow(name, current.check)
+        return await self._check(name, current, result)
 
     async def _check(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         """Ask the provider about the token, if it is time. Returns seconds until the next look.
@@ -252,14 +256,15 @@ class Grants:
         return self._next_look(name, grant, result)
 
     async def _replace(self, name: str, grant: Grant) -> float | None:
+        grant.check.rejected = True
         result = await self._tokens.ensure_valid(name, lead=grant.lead, instead_of=grant.version)
         if self._grants.get(name) is not grant:
             return self._overtaken(name)
         if self._take(name, grant, result):
             self._changed(self._inventory.users_of(name))
         current = self._grants[name]
-        current.check.suspected = current is not grant
-        self._checks.hasten(name, current.check)
+        if current is not grant:
+            self._checks.follow(name, current.check)
         return self._next_look(name, current, result)
 
     def _overtaken(self, name: str) -> float | None:

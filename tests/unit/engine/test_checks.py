@@ -134,6 +134,28 @@ def test_what_a_replacement_fails_with_is_told_as_usual() -> None:
     play(story)
 
 
+def test_a_replacement_that_takes_several_tries_is_tried_until_it_has_ended() -> None:
+    async def story() -> None:
+        old = document(99_999)
+        refused = failed(Problem.REFRESH_FAILING, pause=30)
+        world = World(Refreshed("version-1", old), refused, failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.tokens.health = [DEAD]
+        world.grants.note(version(), old)
+        await world.until(61)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert trouble.reason is Reason.REFRESH_FAILING
+        await world.until(120)
+        trouble = world.grants.trouble(NAME)
+        assert trouble is not None
+        assert trouble.reason is Reason.REAUTHORIZATION_REQUIRED
+        assert world.tokens.replaced == ["version-1", "version-1"]
+        assert world.tokens.checked == [60]
+        await world.end()
+
+    play(story)
+
+
 def test_a_person_can_have_it_asked_but_not_all_the_time() -> None:
     async def story() -> None:
         world = held(ALIVE)
