@@ -46,6 +46,25 @@ class TestConsent:
         kept(consent)
         assert consent.family().requests == (0,)
 
+    def test_a_consent_that_ends_is_told_in_time_and_takes_nothing_away(self, consent: Consent) -> None:
+        consent.store(ends_in=3000, refreshTokenExpiresAt=round((time.time() + 2 * 86_400) * 1000))
+        consent.create()
+        status = consent.await_reason("ConsentExpiring")
+        assert status["grant"]["state"] == "Expiring"
+        assert "in less than 3 days; the organisation must give its consent again before then" in message(consent)
+        conditions = {item["type"]: item["status"] for item in status["conditions"]}
+        assert conditions == {"Ready": "True", "Synced": "True", "TokenHealthy": "True"}
+        kept(consent)
+
+    def test_a_token_that_needs_a_proof_is_not_mirrored(self, consent: Consent) -> None:
+        consent.store(ends_in=3000)
+        consent.create()
+        consent.await_reason("Synced")
+        consent.store(ends_in=3000, accessToken="bound", tokenType="DPoP")
+        consent.await_reason("TokenTypeUnsupported")
+        assert "of type DPoP" in message(consent)
+        kept(consent)
+
     def test_a_withdrawn_consent_is_confirmed_and_a_new_one_heals_it(self, consent: Consent) -> None:
         consent.store()
         consent.server.withdraw(consent.grant.id)
