@@ -58,6 +58,7 @@ image: venv ## The operator's image, as an archive, and its size (needs buildah,
 	@$(BIN)/python -m dev.image report
 
 e2e: venv parts ## The image, Helm and pods on a real node, where root can run one; CONTEXT=... names a cluster instead
+	@test -n "$(CONTEXT)" || $(BIN)/python -m tests.e2e.prepare
 	$(BIN)/pytest -rs -n 2 --dist loadfile tests/e2e
 
 simulate: venv ## 100,000 random schedules of the refresh protocol, each held to its promises (about an hour)

@@ -74,14 +74,9 @@ def provide(progress: Progress) -> None:
 
 
 def _absent_programs() -> set[str]:
-    return {name for name in PACKAGES if shutil.which(name, path=_search_path()) is None}
+    return {name for name in PACKAGES if shutil.which(name) is None}
 
 
 def _absent_packages() -> list[str]:
     absent = {PACKAGES[name] for name in _absent_programs()}
     return sorted(absent | ({_PLUGIN_PACKAGE} if cni_directory() is None else set()))
-
-
-def _search_path() -> str:
-    """The programs of the system are not on everybody's PATH."""
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
