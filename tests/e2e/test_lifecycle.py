@@ -104,7 +104,7 @@ def test_what_an_uninstall_leaves_is_taken_up_again(tenant: Tenant) -> None:
     before = tenant.secret()
     written = len(tenant.writes()) if site.node else 0
     site.uninstall()
-    assert site.pods() == []
+    eventually(lambda: site.pods() == [], what="the operator's pods are gone", timeout=90)
     assert site.get("toolcredential", tenant.namespace, NAME)
     assert tenant.secret() == before
     assert tenant.read() == "first"
