@@ -24,6 +24,7 @@ from dev.image.base import BaseError, StandIn
 PYTHON_IMAGE = "docker.io/library/python:3.12-slim"
 NAME = "localhost/tolstoy-operator"
 _PULL_TIMEOUT = 120.0
+_KEPT = 4  # archives: other working trees may be using theirs
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _PIP_SETTINGS = ("global.index-url", "global.extra-index-url", "global.trusted-host", "global.proxy", "global.timeout")
 
@@ -137,10 +138,10 @@ def _save(buildah: Buildah, name: str, archive: Path) -> None:
     partial = archive.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     buildah.run("push", name, f"docker-archive:{partial}:{name}")
-    for old in archive.parent.glob("*.tar"):
-        if old.stat().st_mtime < partial.stat().st_mtime - 86400:
-            old.unlink()
     partial.rename(archive)
+    newest_first = sorted(archive.parent.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in newest_first[_KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def fingerprint(base: str, tag: str) -> str:
