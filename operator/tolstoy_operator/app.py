@@ -115,6 +115,7 @@ class Operator:
             except KubeError as error:
                 _log.warning("not listed, the next list comes later: %s", error)
             else:
+                self._parts.health.listed(news=bool(changed))
                 self._parts.dispatcher.changed(changed)
                 self._parts.janitor.wake()
 

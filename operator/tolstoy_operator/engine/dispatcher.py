@@ -68,6 +68,8 @@ class Dispatcher:
         self._leading = False
         self.last_finished = time.monotonic()
         """Monotonic seconds at which a worker last finished something."""
+        self.last_observed = float("-inf")
+        """Monotonic seconds at which a watch last told anything."""
 
     def failures(self, key: Key) -> int:
         """How often in a row the credential did not end well."""
@@ -75,6 +77,7 @@ class Dispatcher:
 
     def observe_credential(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A ToolCredential was seen, or seen to go."""
+        self.last_observed = time.monotonic()
         if deleted:
             meta = body["metadata"]
             self.credential_gone((meta["namespace"], meta["name"]), meta["uid"])
@@ -83,6 +86,7 @@ class Dispatcher:
 
     def observe_secret(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A Secret with our label was seen, or seen to go (or to lose the label)."""
+        self.last_observed = time.monotonic()
         if deleted:
             meta = body["metadata"]
             key, version = (meta["namespace"], meta["name"]), int(meta["resourceVersion"])
@@ -92,6 +96,7 @@ class Dispatcher:
 
     def observe_namespace(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A Namespace was seen, or seen to go."""
+        self.last_observed = time.monotonic()
         if deleted:
             meta = body["metadata"]
             self._inventory.forget_namespace(meta["name"], int(meta["resourceVersion"]))

@@ -26,6 +26,7 @@ from tolstoy_operator.services.secrets import SecretsService
 STUCK_AFTER = 120.0
 """Seconds for which due work may wait while nothing at all gets finished."""
 _MISSED_LISTS = 3
+_SILENT_LISTS = 2
 
 
 class Health:
@@ -57,6 +58,8 @@ class Health:
         self._resync_interval = resync_interval
         self._filled = False
         self._listed_at = clock()
+        self._complete_at = clock()
+        self._silent = 0
 
     def filled(self) -> None:
         """The first list is complete."""
@@ -67,6 +70,12 @@ class Health:
         """A list was taken, or the API server did not answer: either way the loop that lists is alive."""
         self._listed_at = self._clock()
 
+    def listed(self, *, news: bool) -> None:
+        """A list is complete. `news`: it showed something that nobody had told."""
+        silent = self._dispatcher.last_observed < self._complete_at
+        self._silent = self._silent + 1 if news and silent else 0
+        self._complete_at = self._clock()
+
     def liveness(self) -> list[Check]:
         """A check that fails means that only a restart helps."""
         overdue = self._queue.oldest_overdue()
@@ -76,6 +85,9 @@ class Health:
         return [
             Check("queue", overdue <= STUCK_AFTER or idle <= STUCK_AFTER, f"oldest work waits {overdue:.0f} s"),
             Check("lists", not self._filled or listed <= limit, f"last list tried {listed:.0f} s ago"),
+            Check(
+                "watches", self._silent < _SILENT_LISTS, f"lists in a row with news, and no watch told: {self._silent}"
+            ),
         ]
 
     def readiness(self) -> list[Check]:

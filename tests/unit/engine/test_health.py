@@ -28,6 +28,7 @@ class FakeDispatcher:
 
     def __init__(self, clock: Clock) -> None:
         self.last_finished = clock()
+        self.last_observed = float("-inf")
 
     def failures(self, key: object) -> int:
         return 2 if key == KEY else 0
@@ -172,3 +173,24 @@ def test_figures_for_metrics(bench: Bench) -> None:
     assert bench.health.is_leader()
     totals = bench.health.cache_totals()
     assert (totals.hits, totals.misses, totals.stale) == (3, 5, 8)
+
+
+def test_watches_that_tell_nothing_while_lists_do_are_stuck(bench: Bench) -> None:
+    def dead() -> list[str]:
+        return [check.name for check in bench.health.liveness() if not check.ok]
+
+    bench.clock.now += 1
+    bench.health.listed(news=True)
+    bench.clock.now += 1
+    bench.health.listed(news=True)
+    assert dead() == ["watches"]
+    bench.dispatcher.last_observed = bench.clock()
+    bench.health.listed(news=True)
+    assert dead() == []
+
+
+def test_a_quiet_cluster_has_quiet_watches(bench: Bench) -> None:
+    for _ in range(5):
+        bench.clock.now += 1
+        bench.health.listed(news=False)
+    assert all(check.ok for check in bench.health.liveness())
