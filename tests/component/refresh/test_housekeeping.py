@@ -8,6 +8,7 @@ from tests.component.refresh.stage import Stage, StagedReplica
 from tests.simulation.store import NAME
 from tolstoy_operator.domain.errors import StoreUnavailable
 from tolstoy_operator.domain.refresh import RefreshRules
+from tolstoy_operator.services.refresh.endings import Failed
 from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
 
 KEPT_S = RefreshRules().journal_kept_s
@@ -45,6 +46,22 @@ def test_nothing_is_removed_for_a_while(stage: Stage) -> None:
 
     assert stage.clusters["blue"].objects
     assert tidy(stage) == 0
+
+
+def test_what_is_known_of_the_token_in_use_is_kept_however_often_its_document_is_edited(stage: Stage) -> None:
+    objects = stage.clusters["blue"].objects
+    before = set(objects)
+    stage.until_due()
+    stage.line.lost = 1.0
+    ending = stage.replica(exclusive=True).run()
+    doubts = set(objects) - before
+    for _ in range(2):
+        stage.wait(KEPT_S)
+        stage.edit(tolstoy=None)
+
+    assert isinstance(ending, Failed)
+    assert tidy(stage) == len(before)
+    assert set(objects) == doubts
 
 
 def test_what_may_be_newer_by_another_clock_is_kept(stage: Stage) -> None:

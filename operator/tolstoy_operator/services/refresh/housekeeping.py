@@ -2,7 +2,8 @@
 
 A record must outlive every view of the store that could lead to the same attempt again, so nothing is removed for a
 while. A record is removed only when the store has had a newer version since: then it was made current, or something
-that came later was. The clocks of the store and of this cluster may differ, so newer means newer by a margin.
+that came later was. The clocks of the store and of this cluster may differ, so newer means newer by a margin. And a
+newer version may be an edit: what is known of the refresh token in it, doubts above all, stays as long as the token.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tolstoy_operator.domain.errors import SecretNotFound, StoreError
+from tolstoy_operator.domain.oauthdocument import MalformedDocument
 from tolstoy_operator.domain.refreshrecords import JournalEntry
+from tolstoy_operator.services.refresh.ledger import journal_keys
 from tolstoy_operator.services.refresh.parts import Parts
+from tolstoy_operator.services.refresh.view import look
 
 _log = logging.getLogger(__name__)
 
@@ -44,10 +48,14 @@ class JournalKeeper:
 
     async def _remove(self, secret: str, entries: Sequence[JournalEntry]) -> int:
         try:
-            since = (await self._parts.store.get(secret)).created_at
+            view = await look(self._parts.store, secret)
         except SecretNotFound:
-            since = float("inf")
-        done = [entry for entry in entries if entry.created_at < since - self._parts.rules.far_ttl_s]
+            done = entries
+        except MalformedDocument:
+            return 0  # somebody's mistake, perhaps, and about to be put right
+        else:
+            since, kept = view.created_at - self._parts.rules.far_ttl_s, journal_keys(view)
+            done = [entry for entry in entries if entry.created_at < since and entry.key not in kept]
         for entry in done:
             await self._parts.journal.delete(entry.key)
         return len(done)

@@ -54,6 +54,8 @@ class Spot:
         return _IDS[self.kind](self.arn, self.of, self.n)
 
 
+_MOST_ATTEMPTS = 1000
+"""On one token: hourly ones for a month."""
 _IDS = {Kind.CLAIM: claim_id, Kind.RESULT: result_id, Kind.LATE: late_id}
 
 
@@ -207,6 +209,12 @@ def _labels(spot: Spot, record: Record) -> tuple[str, ...]:
         return (CLAIM_LABEL,)
     lent = spot.kind is Kind.RESULT and record.bookkeeping is not None and record.bookkeeping.scheme is Scheme.LEASE
     return (PENDING_LABEL, CLAIM_LABEL, LEASE_LABEL) if lent else (PENDING_LABEL, CLAIM_LABEL)
+
+
+def journal_keys(view: View) -> frozenset[str]:
+    """The keys of all records that a journal may hold about the current refresh token."""
+    spots = (Spot(view.name, view.arn, view.of, n, kind) for n in range(_MOST_ATTEMPTS) for kind in Kind)
+    return frozenset(map(_key, spots))
 
 
 def _key(spot: Spot) -> str:
