@@ -161,5 +161,5 @@ def test_the_policies_fit_the_types_they_look_at(installed: Installed) -> None:
 
     wait_until(checked, "every policy's types are checked")
     policies = installed.admin.get(path).body["items"]
-    assert len(policies) == 4
+    assert len(policies) == 6
     assert all(policy["status"]["typeChecking"] == {} for policy in policies), policies

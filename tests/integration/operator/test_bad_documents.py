@@ -101,7 +101,12 @@ CASES = [
     Case("binary-json", says="binary", damage=binary(json.dumps(oauth()).encode())),
     # members
     Case("no-tokens", {"scope": "repo"}, says="accessToken", spec={"type": "OAuth2"}),
-    Case("empty-token", oauth(accessToken="", refreshToken=None), says="accessToken"),
+    Case(
+        "empty-token",
+        oauth(accessToken="", refreshToken=None),
+        reason="ReauthorizationRequired",
+        says="no refresh token",
+    ),
     Case("token-number", oauth(accessToken=31337), says='"accessToken" must be a string'),
     key_case("no-api-key", {"other": value("x")}, '"apiKey" is missing'),
     key_case("empty-api-key", {"apiKey": ""}, '"apiKey" is empty'),
@@ -128,7 +133,7 @@ CASES = [
     Case("kms", reason="DecryptionFailed", says="KMS key", ready="True", damage=refuse("kms")),
     Case("denied", reason="AccessDenied", says="denies", ready="True", damage=refuse("access_denied")),
     # a grant without a token yet
-    Case("no-access-token", oauth(accessToken=None), says="accessToken"),
+    Case("no-access-token", oauth(accessToken=None), reason="TokenEndpointNotAllowed", says="token endpoint"),
 ]
 
 
