@@ -69,7 +69,7 @@ class Limits:
     describe: float = 500
     batch: float = 50
     list: float = 10
-    versions: float = 10
+    versions: float = 50
     write: float = 25
 
 
