@@ -62,16 +62,16 @@ class Run:
     async def refresh(self) -> list[Figure]:
         if self._quick:
             return await self._refreshed("shared", 600, 10.0, seconds=3.0, start_up=45.0)
-        figures: list[Figure] = []
-        for mode, count in (("shared", 10_000), ("exclusive", 4200), ("sole writer", 4200)):
-            figures += await self._refreshed(mode, count, refresh.AIM, seconds=120.0, start_up=40.0 + count / 100)
+        figures = await self._refreshed("shared", 10_000, 4.0, seconds=60.0, start_up=140.0)
+        for mode in ("exclusive", "sole writer"):
+            figures += await self._refreshed(mode, 600, 4.0, seconds=60.0, start_up=45.0)
         return figures
 
     async def imported(self) -> list[Figure]:
         if self._quick:  # it takes as long as the tokens live
             return []
         async with open_bed() as bed:
-            return await refresh.imported(bed, 1000, start_up=30.0)
+            return await refresh.imported(bed, 1000, 4.0, start_up=30.0)
 
     async def _refreshed(self, mode: str, count: int, rate: float, *, seconds: float, start_up: float) -> list[Figure]:
         async with open_bed() as bed:  # of its own: the tokens of others would be refreshed, too
