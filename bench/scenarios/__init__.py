@@ -71,7 +71,7 @@ class Run:
         if self._quick:  # it takes as long as the tokens live
             return []
         async with open_bed() as bed:
-            return await refresh.imported(bed, 1000, 4.0, start_up=30.0)
+            return await refresh.imported(bed, 200, 4.0, start_up=30.0)
 
     async def _refreshed(self, mode: str, count: int, rate: float, *, seconds: float, start_up: float) -> list[Figure]:
         async with open_bed() as bed:  # of its own: the tokens of others would be refreshed, too

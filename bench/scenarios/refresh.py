@@ -1,7 +1,7 @@
 """Refreshing ten thousand tokens: what each refresh costs, and what comes when all tokens were imported at once.
 
-How many a second is AWS' to say: it takes 50 writes a second, of which the operator allows itself half (docs/aws.md). The
-rate here stays within that; ten thousand tokens that live an hour need less.
+How many a second is AWS' to say: it takes 50 writes a second, of which the operator allows itself half (docs/aws.md).
+The rate here stays within that; ten thousand tokens that live an hour need less.
 
 Time runs faster than in production, and the protocol's own times with it (`REFRESH_TIME_SCALE`): ten thousand tokens
 that live an hour and ten thousand that live ten minutes differ in nothing but how long one has to watch.
