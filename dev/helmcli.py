@@ -12,7 +12,7 @@ from typing import Any
 
 from dev.chart import CHART
 from dev.controlplane import helm
-from dev.controlplane.reach import Cluster
+from dev.controlplane.reach import Cluster, run_program
 
 Values = Mapping[str, Any]
 
@@ -34,25 +34,16 @@ class Helm:
         With `check`, a failure raises `subprocess.CalledProcessError`, with what Helm said as a note.
         """
         home = self._plane.dir / "helm"
-        done = subprocess.run(
+        return run_program(
             [self._program, *args, *(["--values=-"] if values is not None else [])],
-            input=json.dumps(values) if values is not None else "",
-            env={
+            stdin=json.dumps(values) if values is not None else "",
+            environment={
                 "HOME": str(home),
                 "KUBECONFIG": str(self._plane.kubeconfig),
                 "PATH": str(self._plane.binaries.kubectl.parent),
             },
-            capture_output=True,
-            text=True,
-            check=False,
+            check=check,
         )
-        try:
-            if check:
-                done.check_returncode()
-        except subprocess.CalledProcessError as error:
-            error.add_note(done.stderr.strip())
-            raise
-        return done
 
     def install(self, values: Values = DEFAULT_VALUES, *, chart: str = str(CHART), check: bool = True) -> str:
         """Install or upgrade the chart as release `tolstoy-operator` in `tolstoy-system`; returns what Helm said."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +39,14 @@ def run_kubectl(
     """
     command = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}", *args]
     environment = os.environ | {"KUBERC": "off"}  # a person's preferences are not for tests
-    done = subprocess.run(command, input=stdin or "", env=environment, capture_output=True, text=True, check=False)
+    return run_program(command, stdin=stdin or "", environment=environment, check=check)
+
+
+def run_program(
+    command: Sequence[str | Path], *, stdin: str, environment: Mapping[str, str], check: bool
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end. With `check`, a failure raises `CalledProcessError`, with what it said as a note."""
+    done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
     try:
         if check:
             done.check_returncode()

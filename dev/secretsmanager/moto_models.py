@@ -35,7 +35,7 @@ from dev.secretsmanager.errors import (
 BOARD = Board()
 
 
-class StrictSecret(models.FakeSecret):  # type: ignore[misc]
+class StrictSecret(models.FakeSecret):  # type: ignore[misc]  # moto is untyped
     """A secret whose current version is the one with the label, and that remembers how listings saw it."""
 
     versions: rules.Versions
@@ -70,7 +70,7 @@ class StrictSecret(models.FakeSecret):  # type: ignore[misc]
         return entry
 
 
-class StrictStore(models.SecretsStore):  # type: ignore[misc]
+class StrictStore(models.SecretsStore):  # type: ignore[misc]  # moto is untyped
     """Secrets by name and by ARN without a search through all of them."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class StrictStore(models.SecretsStore):  # type: ignore[misc]
         return secret
 
 
-class StrictBackend(models.SecretsManagerBackend):  # type: ignore[misc]
+class StrictBackend(models.SecretsManagerBackend):  # type: ignore[misc]  # moto is untyped
     """The operations, in moto's signatures."""
 
     _url_module = moto_urls  # moto derives it from the module of the class

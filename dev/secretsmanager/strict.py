@@ -34,7 +34,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
-class StrictResponse(responses.SecretsManagerResponse):  # type: ignore[misc]
+class StrictResponse(responses.SecretsManagerResponse):  # type: ignore[misc]  # moto is untyped
     """The request layer: what moto does not pass on, and errors as the service words them."""
 
     def list_secrets(self) -> str:
@@ -186,7 +186,7 @@ def _respond(start_response: StartResponse, status: int, body: bytes) -> Iterabl
     return [body]
 
 
-class _Handler(MotoRequestHandler):  # type: ignore[misc]
+class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto is untyped
     def log_request(self, *_args: Any) -> None:
         """Requests are not logged: they are counted."""
 

@@ -112,7 +112,7 @@ class Replica:
 
     async def _tidy(self) -> None:
         with suppress(StoreError):
-            await self._keeper.tidy()
+            await self._keeper.tidy(await self._keeper.entries())
 
     def _target(self) -> Target:
         return Target(name=NAME, traits=self._habits.traits, endpoint=self._endpoint, due=self._due)

@@ -44,8 +44,9 @@ class JournalRounds:
 
     async def go_round(self) -> None:
         """One round. Raises `StoreError` when the journal cannot be listed."""
-        for name in sorted(await self._keeper.secrets() - self._inventory.upstream_names()):
+        entries = await self._keeper.entries()
+        for name in sorted({entry.secret for entry in entries} - self._inventory.upstream_names()):
             await self._tokens.deliver(name)
-        removed = await self._keeper.tidy()
+        removed = await self._keeper.tidy(entries)
         if removed:
             _log.info("removed %d old objects from the journal of refreshes", removed)

@@ -29,15 +29,20 @@ def keeper(replica: StagedReplica) -> JournalKeeper:
     return JournalKeeper(replica.refresher._parts)
 
 
+async def look_through(replica: StagedReplica) -> int:
+    entries = await keeper(replica).entries()
+    return await keeper(replica).tidy(entries)
+
+
 def tidy(stage: Stage) -> int:
     replica = stage.replica()
-    return stage.finish(replica.process, keeper(replica).tidy())
+    return stage.finish(replica.process, look_through(replica))
 
 
 def test_the_journal_says_which_secrets_to_look_at(stage: Stage) -> None:
     replica = stage.replica()
 
-    assert stage.finish(replica.process, keeper(replica).secrets()) == {NAME}
+    assert {entry.secret for entry in stage.finish(replica.process, keeper(replica).entries())} == {NAME}
 
 
 def test_nothing_is_removed_for_a_while(stage: Stage) -> None:
@@ -103,7 +108,7 @@ def test_a_journal_that_cannot_be_listed_is_said_to_be_so(stage: Stage) -> None:
 
     async def expect() -> None:
         with pytest.raises(StoreUnavailable):
-            await keeper(replica).tidy()
+            await look_through(replica)
 
     replica = stage.replica()
     stage.finish(replica.process, expect())

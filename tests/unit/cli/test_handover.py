@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cli.faketime import FakeTime
 from tests.unit.cli.objects import NOW, active, condition, credential
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason, message
-from tolstoy_operator.cli.clocks import Clocks
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.handover import Handed, hand_over, read_tokens
 
@@ -26,24 +26,16 @@ def upstream(version: str) -> dict[str, str]:
     return {"name": "tolstoy/github/org-abc123", "arn": "a", "versionId": version, "region": "r"}
 
 
-class FakeCluster:
+class FakeCluster(FakeTime):
     """One credential and at most one Secret. `operator`: what it does at each look while the Secret is there."""
 
     def __init__(self, operator: Callable[[FakeCluster], None] = lambda cluster: None, **fields: Any) -> None:
+        super().__init__()
         self.body = credential(grant=active(), status={"upstream": upstream("old")}, **fields)
         self.operator = operator
         self.secret: Object | None = None
         self.written: list[Object] = []
-        self.elapsed = 0.0
         self.trouble: dict[str, CliError] = {}
-
-    @property
-    def clocks(self) -> Clocks:
-        return Clocks(lambda: NOW, lambda: self.elapsed, self._sleep)
-
-    async def _sleep(self, seconds: float) -> None:
-        self.elapsed += seconds
-        await asyncio.sleep(0)
 
     def _arrive(self, what: str) -> None:
         if what in self.trouble:

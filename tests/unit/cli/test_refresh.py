@@ -9,28 +9,24 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cli.faketime import FakeTime
 from tests.unit.cli.objects import NOW, active, credential
 from tolstoy_operator.api.names import FORCE_SYNC
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.cli.clocks import Clocks
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.refresh import Outcome, refresh
 
 Object = dict[str, Any]
 
 
-class FakeCluster:
+class FakeCluster(FakeTime):
     """One credential; at the n-th look after the question (from 1) `answers[n]` happens to it."""
 
     def __init__(self, body: Object, answers: dict[int, Callable[[Object], None]]) -> None:
+        super().__init__()
         self.body = body
         self.answers = answers
         self.looks: int | None = None
-        self.elapsed = 0.0
-
-    @property
-    def clocks(self) -> Clocks:
-        return Clocks(lambda: NOW, lambda: self.elapsed, self._sleep)
 
     async def credential(self, namespace: str, name: str) -> Object:
         if self.looks is not None:
@@ -44,9 +40,6 @@ class FakeCluster:
         self.looks = 0
         self.body["metadata"]["annotations"] = {FORCE_SYNC: mark}
         return copy.deepcopy(self.body)
-
-    async def _sleep(self, seconds: float) -> None:
-        self.elapsed += seconds
 
 
 def handles(body: Object) -> None:

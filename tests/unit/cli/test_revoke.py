@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cli.faketime import FakeTime
 from tests.unit.cli.objects import NOW, active, condition, credential
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason, Told, message
-from tolstoy_operator.cli.clocks import Clocks
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.revoke import Ended, plan, revoke
 
@@ -20,29 +20,21 @@ Object = dict[str, Any]
 ORPHAN, REVOKE = {"revocationPolicy": "Orphan"}, {"revocationPolicy": "Revoke"}
 
 
-class FakeCluster:
+class FakeCluster(FakeTime):
     """One credential and others. `operator`: what it does at each look."""
 
     def __init__(self, operator: Callable[[FakeCluster], None], *others: Object, **fields: Any) -> None:
+        super().__init__()
         self.body: Object | None = credential(**{"grant": active(), **fields})
         self.others = others
         self.operator = operator
         self.heard: list[Object] = []
-        self.elapsed = 0.0
         self.trouble: dict[str, CliError] = {}
-
-    @property
-    def clocks(self) -> Clocks:
-        return Clocks(lambda: NOW, lambda: self.elapsed, self._sleep)
 
     @property
     def here(self) -> Object:
         assert self.body is not None
         return self.body
-
-    async def _sleep(self, seconds: float) -> None:
-        self.elapsed += seconds
-        await asyncio.sleep(0)
 
     async def credentials(self, namespace: str | None) -> list[Object]:
         if namespace is None and "everywhere" in self.trouble:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from tests.unit.engine.world import UPSTREAM, World
 from tolstoy_operator.domain.errors import StoreUnavailable
+from tolstoy_operator.domain.refreshrecords import JournalEntry
 from tolstoy_operator.engine.journal import JournalRounds
 
 
@@ -18,13 +20,14 @@ class FakeKeeper:
     def __init__(self, *names: str, fails: bool = False) -> None:
         self._names, self._fails, self.rounds = frozenset(names), fails, 0
 
-    async def secrets(self) -> frozenset[str]:
+    async def entries(self) -> list[JournalEntry]:
         if self._fails:
             self._fails = False
             raise StoreUnavailable("journal", "cannot be listed")
-        return self._names
+        return [JournalEntry(name, name, 0.0) for name in sorted(self._names)]
 
-    async def tidy(self) -> int:
+    async def tidy(self, known: Sequence[JournalEntry]) -> int:
+        assert {entry.secret for entry in known} == self._names
         self.rounds += 1
         return 1
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
-from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, transplant
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme, transplant
 from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
 from tolstoy_operator.domain.refreshids import LEASE_LABEL, PENDING_LABEL, late_id, rebase_id, result_id
-from tolstoy_operator.domain.refreshrecords import Claim, Seal, decode
+from tolstoy_operator.domain.refreshrecords import Claim, Seal
 from tolstoy_operator.services.refresh.endings import Current, StartOver
 from tolstoy_operator.services.refresh.ledger import Kind
 from tolstoy_operator.services.refresh.parts import Parts
-from tolstoy_operator.services.refresh.view import View
+from tolstoy_operator.services.refresh.view import View, read_version
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
 _LONGEST_CHAIN = 8
@@ -60,7 +60,8 @@ class Forward:
             return None  # the usual case
         newest: Answer | None = None
         for _ in range(_LONGEST_CHAIN):
-            if version is None or (found := await self._ours(view, version)) is None:
+            found = await self._answer_at(view, version) if version is not None else None
+            if found is None or not intact(view.arn, found[0].document):
                 return None
             answer, created_at = found
             newest = newest or answer
@@ -71,15 +72,15 @@ class Forward:
             version = answer.books.base
         return None
 
-    async def _ours(self, view: View, version: str) -> tuple[Answer, float] | None:
-        """A version that a refresh of ours brought, and when it was made; None for any other."""
-        try:
-            found = await self._parts.store.get(view.name, version_id=version, label=None)
-            document = OAuthDocument.parse(found.value)
-        except (SecretNotFound, MalformedDocument):
+    async def _answer_at(self, view: View, version: str) -> tuple[Answer, float] | None:
+        """The result that a version is, and when it was made; None when it is none."""
+        found = await read_version(self._parts.store, view.name, version)
+        if found is None:
             return None
-        ours = document.bookkeeping is not None and intact(view.arn, document)
-        return (Answer(document, version), found.created_at) if ours else None
+        record, created_at = found
+        if not isinstance(record, OAuthDocument) or record.bookkeeping is None:
+            return None
+        return Answer(record, version), created_at
 
     async def _was_current(self, view: View, answer: Answer) -> bool:
         """Only what was current has successors, unless the chain grew in the journal."""
@@ -186,17 +187,15 @@ class Forward:
         version = view.labels.get(PENDING_LABEL)
         if version is None or version == view.version:
             return None
-        try:
-            found = decode((await self._parts.store.get(view.name, version_id=version, label=None)).value)
-        except (SecretNotFound, MalformedDocument):
+        found = await self._answer_at(view, version)
+        if found is None:
             return None
-        if not isinstance(found, OAuthDocument) or found.bookkeeping is None:
-            return None
-        books, current = found.bookkeeping, view.document.bookkeeping
+        answer, current = found[0], view.document.bookkeeping
+        books = answer.books
         beats = (
             current is not None and books.of == current.of and books.n > current.n and intact(view.arn, view.document)
         )
-        return Answer(found, version) if beats or books.of == view.of else None
+        return answer if beats or books.of == view.of else None
 
     async def _left_over(self, view: View) -> Answer | None:
         """What this cluster brought while it was the owner, and could not write upstream in time.

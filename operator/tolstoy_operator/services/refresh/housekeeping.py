@@ -28,15 +28,15 @@ class JournalKeeper:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def secrets(self) -> frozenset[str]:
-        """The secrets that the journal knows: a pass over each writes upstream what waits. Raises `StoreError`."""
-        return frozenset(entry.secret for entry in await self._parts.journal.list())
+    async def entries(self) -> Sequence[JournalEntry]:
+        """All of it. A pass over each secret that is named writes upstream what waits. Raises `StoreError`."""
+        return await self._parts.journal.list()
 
-    async def tidy(self) -> int:
-        """Remove what nobody can need any more; returns how many objects. Raises `StoreError` if the list fails."""
+    async def tidy(self, known: Sequence[JournalEntry]) -> int:
+        """Remove what nobody can need any more of these; returns how many objects. Raises nothing."""
         now, removed = self._parts.clocks.read().wall, 0
         by_secret: dict[str, list[JournalEntry]] = defaultdict(list)
-        for entry in await self._parts.journal.list():
+        for entry in known:
             if now - entry.created_at > self._parts.rules.journal_kept_s:
                 by_secret[entry.secret].append(entry)
         for secret, entries in by_secret.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tolstoy_operator.domain.elapsed import Sightings
+from tolstoy_operator.domain.errors import LabelMoved
 from tolstoy_operator.domain.oauthdocument import Scheme
 from tolstoy_operator.domain.refresh import RefreshRules
+from tolstoy_operator.domain.refreshids import REVOKING_LABEL
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.services.refresh.ledger import Ledger
 from tolstoy_operator.services.refresh.ports import Clocks, Journal, Random, Step, no_step
@@ -37,6 +40,12 @@ class Parts:
     def owns(self, view: View) -> bool:
         """Whether this cluster is written down as the only one that refreshes."""
         return view.owner == self.cluster
+
+    async def unmark(self, name: str, version: str) -> None:
+        """Take the mark of a revocation off this version. Raises `StoreError`; that it stands elsewhere now is fine."""
+        await self.step("unmark")
+        with suppress(LabelMoved):
+            await self.store.move_label(name, REVOKING_LABEL, from_version=version, to_version=None)
 
     def ledger(self, scheme: Scheme) -> Ledger:
         """Where attempts under this scheme are written down."""

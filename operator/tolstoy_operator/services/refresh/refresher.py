@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.errors import LabelMoved, LimitExceeded, StoreError
@@ -124,7 +123,7 @@ class Refresher:
         if view.carries(REVOKING_LABEL):
             if not self._is_left_over(view, attempts, memory):
                 return Failed(Problem.REVOKING, "the grant is being revoked")
-            await self._take_mark_off(view)
+            await self._parts.unmark(view.name, view.version)
             raise StartOver
         news = await self._forward.news(view, attempts)
         if isinstance(news, MovedBack):
@@ -156,11 +155,6 @@ class Refresher:
         ours = claim is not None and claim.revokes and claim.cluster == self._parts.cluster
         age = memory.sightings.age(f"mark on {view.version}", self._parts.clocks.read())
         return (self._parts.owns(view) and not ours) or age > self._parts.rules.mark_s
-
-    async def _take_mark_off(self, view: View) -> None:
-        await self._parts.step("unmark")
-        with suppress(LabelMoved):
-            await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=view.version, to_version=None)
 
     async def _spend(self, target: Target, view: View, attempts: Sequence[Attempt], memory: Memory) -> Ending:
         reserved = target.traits.claims

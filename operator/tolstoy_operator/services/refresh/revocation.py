@@ -253,9 +253,7 @@ class Revoker:
         """Take the mark off, wherever it is."""
         marked = (await self._parts.store.describe(view.name)).labels.get(REVOKING_LABEL)
         if marked is not None:
-            await self._parts.step("unmark")
-            with suppress(LabelMoved):
-                await self._parts.store.move_label(view.name, REVOKING_LABEL, from_version=marked, to_version=None)
+            await self._parts.unmark(view.name, marked)
 
     def _belongs_to_another(self, view: View) -> bool:
         return view.owner not in (None, EVERYBODY) and not self._parts.owns(view)

@@ -98,9 +98,10 @@ async def _trace(store: SecretStore, name: str, arn: str, version: str, token: s
     oldest, claimed = version, None
     versions = await store.list_versions(name)
     for info in sorted(versions, key=lambda info: info.created_at, reverse=True):
-        record = await _read(store, name, info.version_id)
-        if record is None:
+        found = await read_version(store, name, info.version_id)
+        if found is None:
             continue
+        record, _ = found
         known = origin_by(arn, record, token)
         if isinstance(record, OAuthDocument):
             if known is not None:
@@ -110,8 +111,10 @@ async def _trace(store: SecretStore, name: str, arn: str, version: str, token: s
     return claimed or Origin(oldest, Scheme.CLAIM)
 
 
-async def _read(store: SecretStore, name: str, version: str) -> Record | None:
+async def read_version(store: SecretStore, name: str, version: str) -> tuple[Record, float] | None:
+    """What a version holds, and when it was made (epoch seconds); None when it is gone or makes no sense."""
     try:
-        return decode((await store.get(name, version_id=version, label=None)).value)
+        found = await store.get(name, version_id=version, label=None)
+        return decode(found.value), found.created_at
     except (SecretNotFound, MalformedDocument):
         return None
