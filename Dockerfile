@@ -2,8 +2,8 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t tolstoy/tolstoy-operator:0.1.0 .
 #
-# A release passes PYTHON_IMAGE by digest (python:3.12-slim@sha256:...), so that a tag that moves changes nothing.
-ARG PYTHON_IMAGE=python:3.12-slim
+# The base is named by its digest, for all architectures: a tag that moves changes nothing. The tag is for people.
+ARG PYTHON_IMAGE=python:3.12.15-slim-trixie@sha256:29113dcae7aad06daa8e95260fa09f27d62be33b9687ea3774f771d601a02256
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
@@ -26,12 +26,14 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && /opt/venv/bin/python -c 'import tolstoy_operator.app'
 
 FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="tolstoy-operator" \
       org.opencontainers.image.description="Keeps third-party credentials alive: Secrets Manager and OAuth to native Secrets" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 # No package installer and nothing of Python that a server doesn't use; the rest of the standard library is compiled,
 # because a read-only root cannot keep what the first start would compile.
 RUN library="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \

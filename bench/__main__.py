@@ -15,6 +15,7 @@ from bench.report import Figure, table
 
 def main() -> int:
     """Exit codes: 0 measured, 1 something did not work, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is started without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=[*scenarios.ALL, []], help="default: all")

@@ -3,9 +3,11 @@
 It prints its port and serves until its standard input ends. A refresh token is `<grant>.<n>` and good once; the second
 use of one is refused and counted. It checks nothing else: that is what the real server in `dev.oauth` is for.
 
-    POST /grants {"lifetime": seconds, "ends": {grant: epoch seconds}}      forget all and know these, each with n = 0
-    POST /token  (form)                                                     the endpoint
-    GET  /figures                                                           {"arrivals": […], "late": n, "reused": n}
+    POST /grants {"lifetime": seconds, "ends": {grant: epoch seconds}, "first": {grant: seconds}}
+                             forget all and know these, each with n = 0; "first": the lifetime of what the first use
+                             of a grant brings, where it is another one
+    POST /token  (form)      the endpoint
+    GET  /figures            {"arrivals": […], "late": n, "reused": n}
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Server:
 
     lifetime: float = 3600.0
     ends: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)
     uses: dict[str, int] = field(default_factory=dict)
     arrivals: list[float] = field(default_factory=list)
     late: int = 0
@@ -34,7 +37,7 @@ class Server:
     async def grants(self, request: web.Request) -> web.Response:
         """Begin anew."""
         body = await request.json()
-        self.lifetime, self.ends = body["lifetime"], body["ends"]
+        self.lifetime, self.ends, self.first = body["lifetime"], body["ends"], body["first"]
         self.uses = dict.fromkeys(self.ends, 0)
         self.arrivals, self.late, self.reused = [], 0, 0
         return web.json_response({})
@@ -50,12 +53,13 @@ class Server:
         self.arrivals.append(now)
         self.late += now > self.ends[grant]
         self.uses[grant] += 1
-        self.ends[grant] = now + self.lifetime
+        lifetime = int(self.first.pop(grant, self.lifetime))
+        self.ends[grant] = now + lifetime
         return web.json_response(
             {
                 "access_token": f"at-{grant}-{self.uses[grant]}-{_PADDING}",
                 "refresh_token": f"{grant}.{self.uses[grant]}",
-                "expires_in": int(self.lifetime),
+                "expires_in": lifetime,
                 "token_type": "Bearer",
             }
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dev.controlplane import ControlPlane
-from dev.controlplane.audit import Request
+from dev.controlplane.audit import AuditLog, Request
 from dev.helmcli import NAMESPACE, RELEASE
 
 _OPERATOR = f'"system:serviceaccount:{NAMESPACE}:{RELEASE}"'.encode()
@@ -24,26 +23,18 @@ class Log:
 
     def __init__(self, plane: ControlPlane, check: Callable[[], None]) -> None:
         assert plane.audit_log is not None
-        self._file = plane.audit_log
+        self._log = AuditLog(plane.audit_log, at=plane.audit_log.stat().st_size, of=_OPERATOR)
         self._check = check
-        self._at = self._file.stat().st_size
-        self.requests: list[Request] = []
 
-    def read(self) -> list[Request]:
-        """Take in what is new. Returns all."""
-        with self._file.open("rb") as stream:
-            stream.seek(self._at)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
-                self._at += len(line)
-                if _OPERATOR in line:
-                    self.requests.append(Request.of(json.loads(line)))
-        return self.requests
+    def requests(self) -> Sequence[Request]:
+        """All until now."""
+        return self._log.requests()
 
     def writes(self) -> list[Request]:
         """Writes that changed something, but for the renewal of the Lease."""
-        return [item for item in self.read() if item.verb in _WRITES and item.code < 300 and item.resource != "leases"]
+        return [
+            item for item in self.requests() if item.verb in _WRITES and item.code < 300 and item.resource != "leases"
+        ]
 
     def of(self, resource: str) -> list[Request]:
         """Writes of one resource."""

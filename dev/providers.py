@@ -33,6 +33,7 @@ _COLUMNS = (
     "revoke",
     "introspect",
     "probe",
+    "reply, errors",
 )
 
 
@@ -74,6 +75,7 @@ def _cells(entry: Entry) -> list[str]:
         _duration(entry.refresh_hard),
         f"{methods.replace('client_secret_', '')}, {_word(entry.body)}",
         *(_call(fact) for fact in (entry.revoke, entry.introspect, entry.probe)),
+        f"{_reply(entry)}, {_errors(entry)}",
     ]
 
 
@@ -101,6 +103,18 @@ def _call(fact: Fact[Any] | None) -> str:
     if fact is None:
         return "?"
     return "none" if fact.value is None else "yes"
+
+
+def _reply(entry: Entry) -> str:
+    if entry.reply is None:
+        return "?"
+    return "own" if entry.reply.value.model_dump(exclude_none=True) else "standard"
+
+
+def _errors(entry: Entry) -> str:
+    if entry.codes or entry.texts:
+        return "own"
+    return "?" if entry.errors is None else "standard"
 
 
 def _sources(entries: list[tuple[str, Entry]]) -> str:

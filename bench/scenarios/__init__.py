@@ -61,21 +61,20 @@ class Run:
 
     async def refresh(self) -> list[Figure]:
         if self._quick:
-            return await self._refreshed("shared", 600, 10.0, seconds=3.0, start_up=45.0)
-        figures = await self._refreshed("shared", 10_000, 4.0, seconds=60.0, start_up=140.0)
-        for mode in ("exclusive", "sole writer"):
-            figures += await self._refreshed(mode, 600, 4.0, seconds=60.0, start_up=45.0)
+            async with open_bed() as bed:
+                return await refresh.shared(bed, 200, 5.0, seconds=3.0, start_up=90.0)
+        async with open_bed() as bed:  # each of its own: the tokens of others would be refreshed, too
+            figures = await refresh.shared(bed, 10_000, 4.0, seconds=60.0, start_up=140.0)
+        for mode, rate in (("exclusive", 14.0), ("sole writer", 28.0)):
+            async with open_bed() as bed:
+                figures += await refresh.owned(bed, mode, rate, seconds=60.0, start_up=45.0)
         return figures
 
     async def imported(self) -> list[Figure]:
         if self._quick:  # it takes as long as the tokens live
             return []
         async with open_bed() as bed:
-            return await refresh.imported(bed, 200, 4.0, start_up=30.0)
-
-    async def _refreshed(self, mode: str, count: int, rate: float, *, seconds: float, start_up: float) -> list[Figure]:
-        async with open_bed() as bed:  # of its own: the tokens of others would be refreshed, too
-            return await refresh.sustained(bed, mode, count, rate, seconds, start_up=start_up)
+            return await refresh.imported(bed, 2000, 6.0, start_up=60.0)
 
     async def _large_cluster(self) -> large.Large:
         if self._large is None:

@@ -111,12 +111,16 @@ async def live(bed: Bed, count: int) -> list[Figure]:
 
 
 async def _sample(bed: Bed, prefix: str) -> tuple[Templates, float]:
-    """See what the operator writes, and what it takes to start with next to nothing to do."""
+    """See what the operator writes, and what it takes to start with nothing to do.
+
+    That is a second start: in a new environment the first one compiles what it imports.
+    """
     fleet = Fleet(prefix, _SAMPLE)
     await bed.set_up(fleet)
     log = bed.log()
-    with bed.operator() as operator:
+    with bed.operator():
         await synced(log, _SAMPLE)
+    with bed.operator() as operator:
         cpu = settle(operator)
     objects = await fleet.objects(bed.admin)
     templates = Templates({}, {})

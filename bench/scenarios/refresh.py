@@ -1,7 +1,8 @@
 """Refreshing ten thousand tokens: what each refresh costs, and what comes when all tokens were imported at once.
 
-How many a second is AWS' to say: it takes 50 writes a second, of which the operator allows itself half (docs/aws.md).
-The rate here stays within that; ten thousand tokens that live an hour need less.
+How many a second is AWS' to say: it takes 50 writes a second, of which the operator allows itself half unless told
+otherwise (docs/aws.md), and a refresh takes one to three. Ten thousand tokens that live an hour need three refreshes a
+second.
 
 Time runs faster than in production, and the protocol's own times with it (`REFRESH_TIME_SCALE`): ten thousand tokens
 that live an hour and ten thousand that live ten minutes differ in nothing but how long one has to watch.
@@ -27,12 +28,13 @@ from bench.fleet import Fleet
 from bench.machine import cpu_seconds, peak_megabytes, resident_megabytes
 from bench.report import Figure
 from dev.testbed import OperatorProcess
+from tolstoy_operator.domain.refresh import RefreshRules
 from tolstoy_operator.domain.schedule import refresh_lead
 
 _HOUR: Final = 3600.0
-_EXCLUSIVE = {"EXCLUSIVE_REFRESH": "true", "CLUSTER_ID": "bench"}
+_TAKE_OVER_RATE: Final = 5.0
+_EXCLUSIVE = {"EXCLUSIVE_REFRESH": "true", "CLUSTER_ID": "bench", "SECRETS_WRITES_PER_SECOND": "50"}
 MODES: Final[dict[str, dict[str, str]]] = {
-    "shared": {},
     "exclusive": _EXCLUSIVE,
     "sole writer": {**_EXCLUSIVE, "SOLE_WRITER": "true"},
 }
@@ -46,9 +48,10 @@ class Provider:
     url: str
     session: aiohttp.ClientSession
 
-    async def grants(self, lifetime: float, ends: Mapping[str, float]) -> None:
+    async def grants(self, lifetime: float, ends: Mapping[str, float], first: Mapping[str, float]) -> None:
         """Forget all grants and know these."""
-        async with self.session.post(f"{self.url}/grants", json={"lifetime": lifetime, "ends": ends}) as answer:
+        body = {"lifetime": lifetime, "ends": ends, "first": first}
+        async with self.session.post(f"{self.url}/grants", json=body) as answer:
             answer.raise_for_status()
 
     async def figures(self) -> dict[str, Any]:
@@ -60,25 +63,26 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A fleet of grants, and how long their access tokens live here."""
+    """A fleet of grants, and how long their access tokens live here. `time_scale`: of the protocol's own times."""
 
     bed: Bed
     fleet: Fleet
     provider: Provider
     lifetime: float
+    time_scale: float
 
     @property
     def settings(self) -> dict[str, str]:
         """For an operator that may send tokens there, at the time of this scenario."""
         return {
             "TOKEN_ENDPOINT_ORIGINS": self.provider.url,
-            "REFRESH_TIME_SCALE": f"{self.lifetime / _HOUR:.6f}",
+            "REFRESH_TIME_SCALE": f"{self.time_scale:.6f}",
         }
 
-    async def issue(self, ends: list[float]) -> None:
+    async def issue(self, ends: list[float], first: Mapping[str, float] | None = None) -> None:
         """The credentials, and a grant for each, whose access token ends then (epoch seconds)."""
         pairs = list(zip(self.fleet.members, ends, strict=True))
-        await self.provider.grants(self.lifetime, {member.name: end for member, end in pairs})
+        await self.provider.grants(self.lifetime, {member.name: end for member, end in pairs}, first or {})
         self.bed.testbed.aws.seed({member.upstream: self._document(member.name, end) for member, end in pairs})
         await self.fleet.apply(self.bed.admin)
 
@@ -97,30 +101,62 @@ class Tokens:
         )
 
 
-async def sustained(bed: Bed, mode: str, count: int, rate: float, seconds: float, *, start_up: float) -> list[Figure]:
+async def shared(bed: Bed, count: int, rate: float, seconds: float, *, start_up: float) -> list[Figure]:
     """`count` tokens whose refreshes are due evenly over time, `rate` a second; watched for `seconds`.
 
-    `start_up`: seconds that setting up and the operator's start may take. Exclusive modes are watched from the second
-    refresh of each token on: the first one takes the secret over.
+    `start_up`: seconds that setting up and the operator's start may take.
     """
-    pause = count / rate
-    lifetime = pause / (1 - 1 / 3 - 1 / 20)  # what is left of it when it is refreshed, on average
-    async with _tokens(bed, "refresh", count, lifetime=lifetime) as tokens:
+    lifetime = count / rate / (1 - 1 / 3 - 1 / 20)  # what is left of it when it is refreshed, on average
+    async with _tokens(bed, "refresh", count, lifetime=lifetime, time_scale=min(1.0, lifetime / _HOUR)) as tokens:
         base = time.time() + start_up
-        await tokens.issue(
-            [
-                base + number / rate + refresh_lead(member.upstream, lifetime)
-                for number, member in enumerate(tokens.fleet.members)
-            ]
-        )
+        await tokens.issue(_ends(tokens, base, rate))
+        with bed.operator(**tokens.settings) as operator:
+            _ready(operator, base)
+            return await _watch(tokens, operator, "shared", rate, base, seconds)
+
+
+async def owned(bed: Bed, mode: str, rate: float, seconds: float, *, start_up: float) -> list[Figure]:
+    """Secrets that this cluster alone refreshes, one refresh of each, `rate` a second; watched for `seconds`.
+
+    Before that each is taken over, which costs more writes and is done more slowly. What it brings lives just so long
+    that the refreshes of interest are due evenly.
+    """
+    count, pause = int(rate * seconds), 60.0
+    taken_over, shortest = count / _TAKE_OVER_RATE, pause + seconds
+    time_scale = shortest / RefreshRules().shortest_shared_s  # none is so short that it does not go upstream at once
+    async with _tokens(bed, "refresh", count, lifetime=_HOUR, time_scale=time_scale) as tokens:
+        base = time.time() + start_up
+        first = {
+            member.name: _lifetime(member.upstream, taken_over + pause + number / rate - number / _TAKE_OVER_RATE)
+            for number, member in enumerate(tokens.fleet.members)
+        }
+        await tokens.issue(_ends(tokens, base, _TAKE_OVER_RATE), first)
         with bed.operator(**tokens.settings, **MODES[mode]) as operator:
-            settle(operator)
-            if time.time() > base:
-                raise RuntimeError(f"the operator was ready {time.time() - base:.0f} s too late: give it more time")
-            if mode != "shared":
-                say("each token once, to take its secret over")
-                base += pause
-            return await _watch(tokens, operator, mode, rate, base, seconds)
+            _ready(operator, base)
+            say(f"each of {count} tokens once, to take its secret over")
+            return await _watch(tokens, operator, mode, rate, base + taken_over + pause, seconds)
+
+
+def _ends(tokens: Tokens, base: float, rate: float) -> list[float]:
+    """When access tokens end, whose refreshes are due evenly from `base` on."""
+    return [
+        base + number / rate + refresh_lead(member.upstream, tokens.lifetime)
+        for number, member in enumerate(tokens.fleet.members)
+    ]
+
+
+def _lifetime(upstream: str, due_in: float) -> float:
+    """The lifetime of an access token whose refresh is due after so many seconds."""
+    lifetime = due_in
+    for _ in range(20):
+        lifetime = due_in + refresh_lead(upstream, lifetime)
+    return lifetime
+
+
+def _ready(operator: OperatorProcess, base: float) -> None:
+    settle(operator)
+    if time.time() > base:
+        raise RuntimeError(f"the operator was ready {time.time() - base:.0f} s too late: give it more time")
 
 
 async def imported(bed: Bed, count: int, rate: float, *, start_up: float) -> list[Figure]:
@@ -129,15 +165,17 @@ async def imported(bed: Bed, count: int, rate: float, *, start_up: float) -> lis
     They live so long that `rate` refreshes a second are due on average when their time comes.
     """
     lifetime = 10 * count / rate  # refreshes are spread over a tenth of it
-    async with _tokens(bed, "import", count, lifetime=lifetime) as tokens:
+    async with _tokens(bed, "import", count, lifetime=lifetime, time_scale=min(1.0, lifetime / _HOUR)) as tokens:
         earliest = time.time() + start_up
         first = earliest + lifetime * (1 / 3 + 1 / 10)
         await tokens.issue([first + lifetime / 60 * number / count for number in range(count)])
         with bed.operator(**tokens.settings) as operator:
-            settle(operator)
+            _ready(operator, earliest)
             say(f"{count} tokens of {lifetime:.0f} s, issued within {lifetime / 60:.0f} s")
-            await asyncio.sleep(max(0.0, first + lifetime / 60 - time.time()))
             seen = await tokens.provider.figures()
+            while len(seen["arrivals"]) < count and time.time() < first + lifetime / 60:
+                await asyncio.sleep(1.0)
+                seen = await tokens.provider.figures()
     arrivals = seen["arrivals"][:count]
     took = arrivals[-1] - arrivals[0]
     busiest = max(Counter(int(at) for at in arrivals).values())
@@ -181,7 +219,7 @@ async def _watch(
 
 
 @asynccontextmanager
-async def _tokens(bed: Bed, prefix: str, count: int, *, lifetime: float) -> AsyncIterator[Tokens]:
+async def _tokens(bed: Bed, prefix: str, count: int, *, lifetime: float, time_scale: float) -> AsyncIterator[Tokens]:
     """A fleet and a token server for it."""
     fleet = Fleet(prefix, count)
     await fleet.bind(bed.admin)
@@ -193,7 +231,8 @@ async def _tokens(bed: Bed, prefix: str, count: int, *, lifetime: float) -> Asyn
     try:
         port = int(await process.stdout.readline())
         async with aiohttp.ClientSession() as session:
-            yield Tokens(bed, fleet, Provider(f"http://127.0.0.1:{port}", session), lifetime)
+            provider = Provider(f"http://127.0.0.1:{port}", session)
+            yield Tokens(bed, fleet, provider, lifetime, time_scale)
     finally:
         process.stdin.close()
         await process.wait()

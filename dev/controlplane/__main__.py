@@ -12,7 +12,7 @@ from dev.controlplane.gobuild import to_stderr
 
 
 def main() -> None:
-    """Run one command; what a shell can read goes to standard output, the rest to standard error."""
+    """Run one command; its result goes to standard output, progress to standard error."""
     parser = argparse.ArgumentParser(prog="python -m dev.controlplane", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build the programs into the cache and print where they are")
@@ -34,11 +34,11 @@ def main() -> None:
 
 
 def _build(*, with_helm: bool, with_node: bool) -> None:
-    print(find_or_build(to_stderr).kubectl.parent)
+    print(f"control plane: {find_or_build(to_stderr).kubectl.parent}")
     if with_helm:
-        print(helm(to_stderr).parent)
+        print(f"Helm and kubeconform: {helm(to_stderr).parent}")
     if with_node:
-        print(node(to_stderr).kubelet.parent)
+        print(f"node: {node(to_stderr).kubelet.parent}")
 
 
 def _up(*, audit: bool) -> None:

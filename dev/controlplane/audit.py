@@ -8,7 +8,7 @@ a moment: await a count, do not read it once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,9 +57,26 @@ class Request:
         )
 
 
-def read(log: Path) -> Iterator[Request]:
-    """All requests logged so far, oldest first; a line still being written is left out."""
-    with log.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield Request.of(json.loads(line))
+class AuditLog:
+    """A log that grows, taken in once: whoever asks often pays only for what is new. `at`: where to begin, in bytes.
+
+    `of`: only requests in whose line this stands.
+    """
+
+    def __init__(self, path: Path, *, at: int = 0, of: bytes = b"") -> None:
+        self._path = path
+        self._at = at
+        self._of = of
+        self._requests: list[Request] = []
+
+    def requests(self) -> Sequence[Request]:
+        """All requests logged so far, oldest first; a line still being written is left out."""
+        with self._path.open("rb") as lines:
+            lines.seek(self._at)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                self._at += len(line)
+                if self._of in line:
+                    self._requests.append(Request.of(json.loads(line)))
+        return self._requests

@@ -18,13 +18,13 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from dev.controlplane import files
-from dev.controlplane.audit import POLICY, Request, read
+from dev.controlplane.audit import POLICY, AuditLog, Request
 from dev.controlplane.binaries import Binaries, find_or_build
 from dev.controlplane.gobuild import Progress, to_stderr
 from dev.controlplane.processes import Child, spawn, stop
@@ -62,6 +62,9 @@ class ControlPlane:
 
     _prefix = "tolstoy-controlplane-"
     _authorizers: Sequence[str] = ("RBAC",)
+    _admission_plugins: Sequence[str] = ("OwnerReferencesPermissionEnforcement",)
+    """Beyond those that are on by default. With this one, whoever changes an object's owners must be allowed to delete
+    it; some distributions turn it on."""
     _controllers: Sequence[str] = (
         "clusterrole-aggregation-controller",
         "garbage-collector-controller",
@@ -91,6 +94,7 @@ class ControlPlane:
         self.ca_file = self.dir / "certs" / "apiserver.crt"  # the API server makes its own CA and puts it there
         self.token = secrets.token_urlsafe(24)
         self.audit_log = self.dir / "audit.log" if audit else None
+        self._audit = AuditLog(self.audit_log) if self.audit_log else None
         self._manager_token = secrets.token_urlsafe(24)
         self._port = 0
         self._children: dict[str, Child] = {}
@@ -174,11 +178,11 @@ class ControlPlane:
         )
         return path
 
-    def audited(self) -> Iterator[Request]:
+    def audited(self) -> Sequence[Request]:
         """Every request that the API server has answered since the start, oldest first. Needs `audit=True`."""
-        if self.audit_log is None:
+        if self._audit is None:
             raise ValueError("requests are only logged by a ControlPlane(audit=True)")
-        return read(self.audit_log)
+        return self._audit.requests()
 
     def requests(
         self,
@@ -258,7 +262,7 @@ class ControlPlane:
             if time.monotonic() > deadline:
                 log = self._log(what)
                 raise ControlPlaneError(f"{what} is not ready after {START_TIMEOUT:.0f} s; {log}:\n{files.tail(log)}")
-            time.sleep(0.03)
+            time.sleep(0.1)
         self.check()
 
     def _start_apiserver_on_a_free_port(self) -> None:
@@ -318,6 +322,7 @@ class ControlPlane:
             f"--secure-port={self._port}",
             f"--cert-dir={self.ca_file.parent}",
             f"--authorization-mode={','.join(self._authorizers)}",
+            f"--enable-admission-plugins={','.join(self._admission_plugins)}",
             "--token-auth-file=tokens.csv",
             "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 
@@ -10,6 +11,9 @@ from dev.demo import story, tokens
 from dev.demo.narrator import Narrator
 from dev.oauth.launch import StartError
 from dev.testbed import Testbed
+
+_DOES_NOT_HOLD = (AssertionError, subprocess.CalledProcessError)
+"""What a check raises, and what kubectl and Helm do when they fail."""
 
 
 def main() -> int:
@@ -20,6 +24,9 @@ def main() -> int:
             return _run(testbed, provider)
     except StartError as error:
         print(f"the demo cannot start its authorization server: {error}", file=sys.stderr)
+        return 1
+    except _DOES_NOT_HOLD as error:
+        print(f"\nFAILED before the story began: {_cause(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing is left behind")
@@ -35,13 +42,18 @@ def _run(testbed: Testbed, provider: tokens.Provider) -> int:
         try:
             story.tell(testbed, say)
             tokens.tell(testbed, say, provider)
-        except AssertionError as error:
-            print(f"\nFAILED: {error}\n\nthe operator's log ends with:\n{operator.tail()}", file=sys.stderr)
+        except _DOES_NOT_HOLD as error:
+            print(f"\nFAILED: {_cause(error)}\n\nthe operator's log ends with:\n{operator.tail()}", file=sys.stderr)
             return 1
         print(f"\nAll of it held, in {say.elapsed():.0f} s.")
         if sys.stdout.isatty():
             _stay(testbed, operator.port)
     return 0
+
+
+def _cause(error: Exception) -> str:
+    """What did not hold, or which program failed, with what it said: that is in the notes."""
+    return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def _stay(testbed: Testbed, port: int) -> None:

@@ -34,7 +34,7 @@ class Narrator:
             print(f"    {line}")
         return output
 
-    def check(self, what: str, holds: Callable[[], object], *, timeout: float = 20.0) -> None:
+    def check(self, what: str, holds: Callable[[], object], *, timeout: float = 60.0) -> None:
         """Wait until it holds and say how long that took; the demo fails if it never does."""
         started = time.monotonic()
         eventually(holds, what=what, timeout=timeout)

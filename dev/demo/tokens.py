@@ -1,4 +1,4 @@
-"""The chapters about OAuth: short-lived tokens refreshed live, a response that gets lost, and a new consent.
+"""The chapters about OAuth: short-lived tokens refreshed live, a response that gets lost, a token that is used twice.
 
 The authorization server is a real one, and strict: it takes each refresh token once, and ends the whole grant when it
 sees one twice. So it also is the one to ask how often it was asked.
@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from dev.demo.narrator import Narrator
 from dev.oauth.proxy import Action, ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, Grant, OAuthServer
 from dev.testbed import Testbed
 
-LIFETIME: Final = 12
+LIFETIME: Final = 20
 """Seconds that an access token lives. Real ones live an hour; nobody wants to watch that."""
 _MANIFEST = Path(__file__).with_name("manifests") / "agents.yaml"
 _NAMESPACE = "agents"
@@ -52,22 +55,25 @@ def provider() -> Iterator[Provider]:
 
 def seed(testbed: Testbed) -> None:
     """The platform team binds the namespace to both organisations."""
-    testbed.bind(_NAMESPACE, allowed_orgs="org-lively,org-unlucky")
+    testbed.bind(_NAMESPACE, allowed_orgs="org-lively,org-unlucky,org-copied")
 
 
 def tell(testbed: Testbed, say: Narrator, provider: Provider) -> None:
-    """Tell both chapters. Raises `AssertionError` where they do not hold."""
+    """Tell these chapters. Raises `AssertionError` where they do not hold."""
     lively = _consent(testbed, provider, "org-lively", provider.server.url, lived=0)
     unlucky = _consent(testbed, provider, "org-unlucky", provider.proxy.url, lived=LIFETIME - 3)
+    copied = _consent(testbed, provider, "org-copied", provider.server.url, lived=LIFETIME - 3)
     provider.proxy.add(Action.DROP)
+    taken = _use(provider, copied.refresh_token)
     _live(testbed, say, provider, lively)
     _lost(testbed, say, provider, unlucky)
+    _used_twice(testbed, say, provider, taken)
 
 
 def _live(testbed: Testbed, say: Narrator, provider: Provider, grant: Grant) -> None:
     say.chapter(
         f"8. Access tokens that live {LIFETIME} seconds, refreshed live",
-        "Two organisations have given their consent to a provider that takes every refresh token once.",
+        "Three organisations have given their consent to a provider that takes every refresh token once.",
     )
     say.kubectl("apply", "-f", str(_MANIFEST.relative_to(Path.cwd())))
     say.check("the first token is mirrored", lambda: _data(testbed, "lively").get("accessToken"))
@@ -101,6 +107,37 @@ def _lost(testbed: Testbed, say: Narrator, provider: Provider, grant: Grant) -> 
     )
     _consent(testbed, provider, "org-unlucky", provider.server.url, lived=0)
     say.check("the organisation consents again, and all is well", lambda: _reason(testbed, "unlucky") == "Synced")
+
+
+def _used_twice(testbed: Testbed, say: Narrator, provider: Provider, taken: str) -> None:
+    say.chapter(
+        "10. And a refresh token was used twice",
+        "A thief, or a forgotten copy of the application, used the refresh token of org-copied before us.",
+        "At the second use a strict provider ends the whole grant, the thief's new tokens included.",
+    )
+    say.check(
+        "a refusal is believed when it comes again; the status says ReauthorizationRequired",
+        lambda: _reason(testbed, "copied") == "ReauthorizationRequired",
+    )
+    say.kubectl("get", "tc", "copied", "-n", _NAMESPACE, "-o", "jsonpath={.status.conditions[0].message}")
+    say.check("what the thief got is worth nothing", lambda: not _use(provider, taken))
+    _consent(testbed, provider, "org-copied", provider.server.url, lived=0)
+    say.check("the organisation consents again, and all is well", lambda: _reason(testbed, "copied") == "Synced")
+
+
+def _use(provider: Provider, refresh_token: str) -> str:
+    """What a thief does. Returns the next refresh token; empty when it is refused."""
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "client_id": "post",
+        "client_secret": CLIENT_SECRET,
+    }
+    try:
+        with urlopen(provider.server.token_endpoint, urlencode(form).encode(), timeout=10) as response:
+            return str(json.load(response)["refresh_token"])
+    except HTTPError:
+        return ""
 
 
 def _consent(testbed: Testbed, provider: Provider, org: str, endpoint: str, *, lived: int) -> Grant:

@@ -1,4 +1,4 @@
-"""A stand-in for `python:3.12-slim` where no image registry is reached.
+"""A stand-in for the Python image that the Dockerfile names, where no image registry is reached.
 
 Made like the original: a minimal Debian with a Python under /usr/local, and what Python's libraries need. Debian comes
 from the source that this machine is configured to use, by debootstrap. Python is the one that runs this; it must be an

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -21,7 +22,6 @@ from dev.chart import ROOT
 from dev.controlplane.gobuild import Progress, cache_root, locked
 from dev.image.base import BaseError, StandIn
 
-PYTHON_IMAGE = "docker.io/library/python:3.12-slim"
 NAME = "localhost/tolstoy-operator"
 _PULL_TIMEOUT = 120.0
 _KEPT = 4  # archives: other working trees may be using theirs
@@ -87,7 +87,7 @@ def build(progress: Progress, *, tag: str = "dev") -> Image:
 
 def _base(buildah: Buildah, progress: Progress) -> str:
     """The Dockerfile's base, or PYTHON_IMAGE, where a registry is reached or the storage has it; else a stand-in."""
-    wanted = os.environ.get("PYTHON_IMAGE", PYTHON_IMAGE)
+    wanted = os.environ.get("PYTHON_IMAGE") or dockerfile_base()
     if buildah.has(wanted):
         return wanted
     stand_in: StandIn | BaseError
@@ -106,6 +106,14 @@ def _base(buildah: Buildah, progress: Progress) -> str:
         stand_in.make(buildah, progress)
         return stand_in.name
     return wanted
+
+
+def dockerfile_base() -> str:
+    """The base that the Dockerfile names, by its digest alone: buildah finds nothing by tag and digest together."""
+    named = re.search(r"^ARG PYTHON_IMAGE=(\w+):\S+(@sha256:\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    if named is None:
+        raise ImageError("the Dockerfile must name PYTHON_IMAGE by tag and digest")
+    return f"docker.io/library/{named[1]}{named[2]}"
 
 
 def _build(buildah: Buildah, base: str, name: str, tag: str) -> None:

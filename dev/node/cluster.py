@@ -63,6 +63,7 @@ class NodeCluster(ControlPlane):
     address = configs.ADDRESS
     _prefix = "tolstoy-node-"
     _authorizers = ("Node", "RBAC")
+    _admission_plugins = (*ControlPlane._admission_plugins, "NodeRestriction")
     _controllers = ("*",)
 
     def __init__(
@@ -213,7 +214,6 @@ class NodeCluster(ControlPlane):
             "--bind-address=0.0.0.0",
             f"--advertise-address={self.address}",
             f"--secure-port={_SECURE_PORT}",
-            "--enable-admission-plugins=NodeRestriction",
             "--kubelet-client-certificate=kubelet-client.crt",
             "--kubelet-client-key=kubelet-client.key",
             "--kubelet-preferred-address-types=InternalIP",

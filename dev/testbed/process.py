@@ -19,6 +19,12 @@ from dev.testbed.waiting import eventually
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 60.0
+_NOT_BEYOND = {
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+"""A proxy that is not there: the catalogue holds real providers, and no operator here may reach one."""
 
 
 class OperatorProcess:
@@ -43,6 +49,7 @@ class OperatorProcess:
             "POD_NAME": name,
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": "0",
+            **_NOT_BEYOND,
             **environment,
         }
 

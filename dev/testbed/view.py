@@ -1,11 +1,19 @@
-"""What tests, demo and benchmarks ask of a cluster, and put into it, as its administrator by kubectl."""
+"""What tests, demo and benchmarks ask of a cluster, and put into it, as its administrator.
+
+Looking is done by requests of this process: who waits looks often, and a kubectl for each look would keep a core busy.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
+
+from kubernetes.config import new_client_from_config
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import NotFoundError
 
 from dev.controlplane.reach import Cluster
 from dev.testbed.waiting import eventually
@@ -29,8 +37,24 @@ class ClusterView:
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         """One object, None when there is none."""
-        done = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        resource = self._api.resources.get(singular_name=kind)
+        try:
+            found: dict[str, Any] = resource.get(name=name, namespace=namespace).to_dict()
+        except NotFoundError:
+            return None
+        return found
+
+    def all(self, kind: str, namespace: str) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace."""
+        found: list[dict[str, Any]] = (
+            self._api.resources.get(singular_name=kind).get(namespace=namespace).to_dict()["items"]
+        )
+        return found
+
+    @cached_property
+    def _api(self) -> Any:
+        client = new_client_from_config(str(self.cluster.kubeconfig))
+        return DynamicClient(client, cache_file=str(self.cluster.dir / "discovery"))
 
     def data(self, namespace: str, name: str) -> dict[str, str] | None:
         """The decoded data of a Secret, None when there is none."""
@@ -44,7 +68,7 @@ class ClusterView:
         body = self.get("toolcredential", namespace, name) or {}
         return {item["type"]: item for item in (body.get("status") or {}).get("conditions", [])}
 
-    def await_reason(self, namespace: str, name: str, reason: str, *, timeout: float = 30.0) -> dict[str, Any]:
+    def await_reason(self, namespace: str, name: str, reason: str, *, timeout: float = 90.0) -> dict[str, Any]:
         """Wait until the credential's Ready condition has this reason; returns its status."""
 
         def ask() -> dict[str, Any]:

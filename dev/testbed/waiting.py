@@ -9,12 +9,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], *, what: str, timeout: float = 30.0, pause: float = 0.05) -> T:
+def eventually(ask: Callable[[], T], *, what: str, timeout: float = 90.0, pause: float = 0.2) -> T:
     """The first truthy answer of `ask`. Raises `AssertionError` that names `what` after `timeout` seconds.
 
-    An assertion that fails inside `ask` counts as "not yet"; the last one is shown.
+    It is asked again at once at first and every `pause` seconds in the end, since looking has its price too. An
+    assertion that fails inside `ask` counts as "not yet"; the last one is shown.
     """
     deadline = time.monotonic() + timeout
+    delay = min(pause, 0.02)
     last: object = None
     while True:
         try:
@@ -26,4 +28,5 @@ def eventually(ask: Callable[[], T], *, what: str, timeout: float = 30.0, pause:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:.0f} s: {what} (last: {last!r})")
-        time.sleep(pause)
+        time.sleep(delay)
+        delay = min(pause, delay * 1.25)

@@ -1,4 +1,4 @@
-"""The command of the image: `python -m tolstoy_operator [run | release-finalizers | iam-policy …]`."""
+"""The command of the image: `python -m tolstoy_operator [run | release-finalizers | iam-policy … | put …]`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ import re
 import sys
 from collections.abc import Callable
 
+from tolstoy_operator.api.v1 import CredentialType
+from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.observability.logs import configure_logging
 from tolstoy_operator.settings import Settings, SettingsError, load_settings
 
 
 def main() -> int:
-    """Run one command. Exit codes: 0 stopped as told, 1 ended by itself, 2 wrong settings or usage, nothing started."""
+    """Run one command.
+
+    Exit codes: 0 done, or stopped as told; 1 ended by itself; 2 wrong settings, usage or input, nothing started.
+    """
+    parser = _parser()
     try:
-        given = _parser().parse_args()
+        given, rest = parser.parse_known_args()
+        if rest:  # not repeated: a secret may have been taken for an argument
+            parser.error("there are more arguments than this command has")
     except SystemExit as end:  # argparse has said what is wrong, or printed its help
         return int(end.code or 0)
     try:
         settings = load_settings()
     except SettingsError as error:
         return _refuse(error)
-    return _print_policy(settings, given) if given.command == "iam-policy" else _operate(settings, given.command)
+    if given.command == "iam-policy":
+        return _print_policy(settings, given)
+    return _put(settings, given) if given.command == "put" else _operate(settings, given.command)
 
 
 def _operate(settings: Settings, command: str) -> int:
@@ -70,13 +80,64 @@ def _print_policy(settings: Settings, given: argparse.Namespace) -> int:
     return 0
 
 
+def _put(settings: Settings, given: argparse.Namespace) -> int:
+    if settings.use_aws_secrets:
+        return _refuse(
+            "USE_AWS_SECRETS is true: the secrets are in Secrets Manager; store it there, "
+            "with `aws secretsmanager create-secret` or `put-secret-value`"
+        )
+    configure_logging(settings.log_level)
+    from tolstoy_operator.domain.documents import MAX_BYTES, MalformedSecret
+    from tolstoy_operator.domain.errors import StoreError
+    from tolstoy_operator.domain.naming import InvalidName
+
+    # What is not UTF-8 becomes a text that the domain refuses as such.
+    value = SecretValue(sys.stdin.buffer.read(MAX_BYTES + 1).decode(errors="surrogateescape"))
+    try:
+        said = asyncio.run(_deposit(settings.sqlite_path, given.name, value, given.type))
+    except InvalidName as error:
+        return _refuse(f"NAME: {error}", of="put")
+    except MalformedSecret as error:
+        return _refuse(f"the document on standard input: {error.cause}", of="put")
+    except StoreError as error:
+        return _refuse(error, of="store", code=1)
+    print(said)  # noqa: T201 - what was asked for
+    return 0
+
+
+async def _deposit(path: str, name: str, value: SecretValue, wanted: str) -> str:
+    from tolstoy_operator.services.deposit import deposit
+    from tolstoy_operator.services.secrets import SecretsService
+    from tolstoy_operator.stores.sqlite import SqliteStore
+
+    store = SqliteStore(path)
+    try:
+        secrets = SecretsService(store, cache_ttl=0, stale_max_age=0)
+        ended = await deposit(secrets, name, value, CredentialType(wanted))
+    finally:
+        await store.close()
+    return f"{ended.done} {name} as {ended.type}, version {ended.version_id}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tolstoy_operator", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command")
     parser.set_defaults(command="run")
     commands.add_parser("run", help="run the operator; also without a command")
     commands.add_parser("release-finalizers", help="take our finalizer off all ToolCredentials, without revoking")
-    policy = commands.add_parser("iam-policy", help="print the narrowest IAM policy for these settings")
+    _describe_policy(commands.add_parser("iam-policy", help="print the narrowest IAM policy for these settings"))
+    put = commands.add_parser("put", help="without AWS: store the document that is read from standard input")
+    put.add_argument("name", metavar="NAME", help="tolstoy/<tool>/<orgId>, or that of a platform secret")
+    put.add_argument(
+        "--type",
+        choices=[kind.value for kind in CredentialType],
+        default="Auto",
+        help="what it must be; Auto: whatever it is",
+    )
+    return parser
+
+
+def _describe_policy(policy: argparse.ArgumentParser) -> None:
     name = _matching(r"[A-Za-z0-9/_+=.@-]+", "letters, digits and / _ + = . @ -")
     part = _matching(r"[A-Za-z0-9_+=.@-]+", "letters, digits and _ + = . @ -")
     arn = _matching(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", "the ARN of a KMS key")
@@ -87,7 +148,6 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("--key", action="append", default=[], type=arn, help="a customer managed key; repeatable")
     policy.add_argument("--mirror-only", action="store_true", help="another cluster refreshes the tokens")
     policy.add_argument("--first-tokens", action="store_true", help="namespaces may store first tokens")
-    return parser
 
 
 def _matching(pattern: str, words: str) -> Callable[[str], str]:
@@ -99,9 +159,9 @@ def _matching(pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
-def _refuse(why: object) -> int:
-    print(f"settings:\n{why}", file=sys.stderr)  # noqa: T201 - whoever starts it reads this, with or without a log
-    return 2
+def _refuse(why: object, *, of: str = "settings", code: int = 2) -> int:
+    print(f"{of}:\n{why}", file=sys.stderr)  # noqa: T201 - whoever starts it reads this, with or without a log
+    return code
 
 
 if __name__ == "__main__":

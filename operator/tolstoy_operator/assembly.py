@@ -156,24 +156,14 @@ def _join(
         departures=departures,
         on_data=followers.data_changed,
     )
-    dispatcher = Dispatcher(
-        inventory=inventory,
-        queue=queue,
-        reconcile=reconciler.reconcile,
-        unbound=unbound,
-        janitor=janitor,
-        workers=settings.workers,
-        uniform=_uniform,
-        on_sync=base.metrics.observe_sync,
-        on_gone=lambda key: base.metrics.forget(*key),
-    )
+    dispatcher = _dispatcher(base, inventory, queue, reconciler, unbound=unbound, janitor=janitor)
     grants.on_change(dispatcher.changed)
     health = _health(base, inventory, queue, dispatcher, grants, upstream, unbound)
     return Parts(
         client=client,
         store=base.store,
         dispatcher=dispatcher,
-        resync=Resync(client, inventory, gone=dispatcher.credential_gone, namespaces=settings.watch_namespaces),
+        resync=_resync(base, inventory, dispatcher),
         sweep=_sweep(base, inventory, dispatcher, upstream),
         janitor=janitor,
         grants=grants,
@@ -200,6 +190,12 @@ def _reconciler(
     on_data: OnData,
 ) -> Reconciler:
     resolver = SecretsResolver(base.secrets, database_secret=base.settings.aws_secret_name)
+    events = EventsApi(base.client, instance=base.settings.pod_name)
+    timing = Timing(
+        now=lambda: datetime.now(UTC),
+        uniform=_uniform,
+        stall_after=timedelta(seconds=base.settings.stall_after_s),
+    )
     return Reconciler(
         inventory=inventory,
         secrets=base.secrets,
@@ -207,18 +203,30 @@ def _reconciler(
         unbound=unbound,
         upstream=upstream,
         grants=grants,
-        imports=Imports(inventory, SecretsApi(base.client), resolver),
+        imports=Imports(inventory, SecretsApi(base.client), resolver, events=events, now=timing.now),
         departures=departures,
         status=StatusApi(base.client),
-        events=EventsApi(base.client, instance=base.settings.pod_name),
+        events=events,
         region=base.store.region,
-        timing=Timing(
-            now=lambda: datetime.now(UTC),
-            uniform=_uniform,
-            stall_after=timedelta(seconds=base.settings.stall_after_s),
-        ),
+        timing=timing,
         on_status=lambda key, status: observe(base.metrics, key, status),
         on_data=on_data,
+    )
+
+
+def _dispatcher(
+    base: _Base, inventory: Inventory, queue: WorkQueue, reconciler: Reconciler, *, unbound: Unbound, janitor: Janitor
+) -> Dispatcher:
+    return Dispatcher(
+        inventory=inventory,
+        queue=queue,
+        reconcile=reconciler.reconcile,
+        unbound=unbound,
+        janitor=janitor,
+        workers=base.settings.workers,
+        uniform=_uniform,
+        on_sync=base.metrics.observe_sync,
+        on_gone=lambda key: base.metrics.forget(*key),
     )
 
 
@@ -240,6 +248,12 @@ def _clock_watch(inventory: Inventory, grants: Grants, dispatcher: Dispatcher) -
         dispatcher.look_later([item.key for item in inventory.credentials()])
 
     return ClockWatch(wall=time.time, monotonic=time.monotonic, moved=moved)
+
+
+def _resync(base: _Base, inventory: Inventory, dispatcher: Dispatcher) -> Resync:
+    namespaces = base.settings.watch_namespaces
+    gone, unseen = dispatcher.credential_gone, dispatcher.look_later
+    return Resync(base.client, inventory, gone=gone, unseen=unseen, namespaces=namespaces)
 
 
 def _sweep(base: _Base, inventory: Inventory, dispatcher: Dispatcher, upstream: UpstreamHealth) -> Sweep:
@@ -315,9 +329,10 @@ def _departures(
 
 def _store(settings: Settings, metrics: Metrics) -> SecretStore:
     if settings.use_aws_secrets:
-        from tolstoy_operator.stores.secretsmanager import SecretsManagerStore
+        from tolstoy_operator.stores.secretsmanager import Limits, SecretsManagerStore
 
-        return SecretsManagerStore(region=settings.aws_region, on_call=metrics.observe_upstream_call)
+        limits = Limits(write=settings.secrets_writes_per_second)
+        return SecretsManagerStore(region=settings.aws_region, on_call=metrics.observe_upstream_call, limits=limits)
     from tolstoy_operator.stores.sqlite import SqliteStore
 
     return SqliteStore(settings.sqlite_path)

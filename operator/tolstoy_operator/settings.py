@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=512,
         pattern=r"^[A-Za-z0-9/_+=.@-]*$",
-        description="Name of the platform's database secret",
+        description="Name of the platform's database secret; the policy of `iam-policy` lets it be read",
     )
     sqlite_path: str = Field("/var/lib/tolstoy/secrets.db", min_length=1, description="File of the embedded store")
 
@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     secrets_stale_max_age_s: Seconds = Field(86_400, description="Oldest value served while upstream is unreachable")
     secrets_sweep_interval_s: Seconds = Field(60, description="Pause between sweeps for changed versions")
     secrets_full_sweep_interval_s: Seconds = Field(21_600, description="Pause between sweeps of all versions")
+    secrets_writes_per_second: int = Field(
+        25, ge=1, le=50, description="Writes to Secrets Manager at most; it takes 50 from all of an account in a region"
+    )
 
     watch_namespaces: Namespaces = Field((), description="Only these namespaces; none: the whole cluster")
     resync_interval_s: Seconds = Field(600, description="Pause between LIST sweeps that repair missed watch events")

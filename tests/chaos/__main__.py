@@ -77,8 +77,9 @@ def main() -> int:
     parser.add_argument("--lifetime", type=int, default=300, help="of access tokens, seconds")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    plan = Plan(arguments.secrets, arguments.lifetime, 60 * arguments.minutes, arguments.seed)
+    parser.add_argument("--exclusive", action="store_true", help="one cluster refreshes, the other mirrors")
+    given = parser.parse_args()
+    plan = Plan(given.secrets, given.lifetime, 60 * given.minutes, given.seed, exclusive=given.exclusive)
     result = run(plan, say=True)
     _say(result.table())
     return 0 if result.good else 1

@@ -13,6 +13,8 @@ LEDGER: Final = "CHAOS_LEDGER"
 """Environment variable: the file that an operator writes its ledger to."""
 CALM: Final = "CHAOS_CALM"
 """Environment variable: a file; once it is there, nothing more happens at steps."""
+STRUCK: Final = "CHAOS_STRUCK"
+"""Environment variable: a directory; it holds a file for each step before which an operator has been killed once."""
 RATE: Final = "CHAOS_STEP_RATE"
 """Environment variable: the probability of a kill, and of a stop, before each step of the protocol."""
 

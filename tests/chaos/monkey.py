@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import time
@@ -39,7 +40,8 @@ class Monkey:
         self.done: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """Make the network a bad one."""
+        """Make the network a bad one, and the operators mortal."""
+        self._world.unsettle()
         for action, options in REPLIES.items():
             self._world.proxy.add(action, times=None, **options)
 
@@ -47,7 +49,14 @@ class Monkey:
         """Break one thing, perhaps. Call it twice a second."""
         self.tend()
         if self._random.random() < self._world.plan.fault_rate:
-            weights = {self._kill: 4, self._stop: 3, self._break_aws: 3, self._restart_api: 1, self._restart_aws: 1}
+            weights = {
+                self._kill: 4,
+                self._stop: 3,
+                self._break_aws: 3,
+                self._restart_aws: 1,
+                self._restart_api: 1,
+                self._freeze_api: 1,
+            }
             self._random.choices(list(weights), list(weights.values()))[0]()
 
     def tend(self) -> None:
@@ -124,15 +133,35 @@ class Monkey:
         time.sleep(self._random.uniform(0.2, 2))
         self._world.aws.start()
 
-    def _restart_api(self) -> None:
+    def _take_api(self, fault: str) -> Cluster | None:
+        """A cluster whose API server counts as down from here on; None when that of the one drawn is down already."""
         cluster = self._any_cluster()
         if cluster.api_down.is_set():
-            return
-        self.done["API server restarted"] += 1
+            return None
+        self.done[fault] += 1
         cluster.api_down.set()
+        return cluster
+
+    def _restart_api(self) -> None:
+        cluster = self._take_api("API server restarted")
+        if cluster is None:
+            return
         with contextlib.suppress(ControlPlaneError):
             cluster.testbed.plane.stop_apiserver()
         self._in(self._random.uniform(0.5, 8), lambda: self._start_api(cluster))
+
+    def _freeze_api(self) -> None:
+        """Connections stay open, and nobody answers."""
+        cluster = self._take_api("API server silent")
+        if cluster is None:
+            return
+        pid = cluster.testbed.plane.pid("kube-apiserver")
+        os.kill(pid, signal.SIGSTOP)
+        self._in(self._random.uniform(0.5, 12), lambda: self._thaw_api(cluster, pid))
+
+    def _thaw_api(self, cluster: Cluster, pid: int) -> None:
+        os.kill(pid, signal.SIGCONT)
+        cluster.api_down.clear()
 
     def _start_api(self, cluster: Cluster) -> None:
         cluster.testbed.plane.start_apiserver()

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from tests.chaos.ledger import CALM, LEDGER, RATE
+from tests.chaos.ledger import CALM, LEDGER, RATE, STRUCK
 from tolstoy_operator import assembly
 from tolstoy_operator.__main__ import main
 from tolstoy_operator.services.endpoints import ToolEndpoint
@@ -37,13 +38,23 @@ def note(event: str, **more: object) -> None:
 
 
 async def step(name: str) -> None:
-    """Before each step: most often nothing, sometimes the end, sometimes a long sleep."""
-    draw = random.random()
-    if draw >= 2 * _rate or os.access(os.environ[CALM], os.F_OK):
+    """Before each step: the end, the first time; later mostly nothing, sometimes the end, sometimes a long sleep."""
+    if os.access(os.environ[CALM], os.F_OK):
+        return
+    draw = 0.0 if _is_first(name) else random.random()
+    if draw >= 2 * _rate:
         return
     number = signal.SIGKILL if draw < _rate else signal.SIGSTOP
     note("fault", fault=number.name, step=name)
     os.kill(os.getpid(), number)
+
+
+def _is_first(name: str) -> bool:
+    try:
+        (Path(os.environ[STRUCK]) / name).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _wrap(owner: type, method: str, make: Callable[[Any], Any]) -> None:

@@ -94,6 +94,7 @@ def report(
     ]
 
     def explained(name: str, consent: Consent) -> bool:
+        # One lost answer explains several requests: the one that ended the grant, and those that confirmed the refusal.
         return bool(ledger.harmed(name, consent.given, consent.ended, patience))
 
     extra = [(_extra(family), explained(name, consent)) for name, consent, family in families]

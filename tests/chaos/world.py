@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from dev.oauth.proxy import ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, Grant, OAuthServer
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.chaos.ledger import CALM, LEDGER, RATE
+from tests.chaos.ledger import CALM, LEDGER, RATE, STRUCK
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
 
 NAMESPACE: Final = "team"
@@ -41,14 +41,16 @@ old_access_token: {value: survives, source: run}
 class Plan:
     """How much.
 
-    `lifetime`: of access tokens, seconds. `seconds`: how long the faults go on. `step_rate`: the probability of a kill,
-    and of a stop, before each step of the protocol. `fault_rate`: of another fault, twice a second.
+    `lifetime`: of access tokens, seconds. `seconds`: how long the faults go on. `exclusive`: one cluster refreshes, the
+    other one mirrors; else both do. `step_rate`: the probability of a kill, and of a stop, before each step of the
+    protocol, but the first time, when a kill is certain. `fault_rate`: of another fault, twice a second.
     """
 
     secrets: int
     lifetime: int
     seconds: float
     seed: int
+    exclusive: bool = False
     step_rate: float = 0.003
     fault_rate: float = 0.06
 
@@ -109,9 +111,12 @@ class World:
             second = stack.enter_context(Testbed(aws=first.aws))
             self.aws = first.aws
             self._seed()
+            self.calm()
             environment = self._environment()
+            alone = {"EXCLUSIVE_REFRESH": "true"} if self.plan.exclusive else {}
             self.clusters = [
-                Cluster(name, testbed, environment, self.directory) for name, testbed in (("a", first), ("b", second))
+                Cluster("a", first, environment | alone, self.directory),
+                Cluster("b", second, environment, self.directory),
             ]
             for cluster in self.clusters:
                 self._prepare(cluster)
@@ -126,8 +131,16 @@ class World:
         self._stack.close()
 
     def calm(self) -> None:
-        """Nothing more happens at the steps of the protocol."""
-        (self.directory / "calm").touch()
+        """Nothing happens at the steps of the protocol, as from the world's start until it is unsettled."""
+        self._calm.touch()
+
+    def unsettle(self) -> None:
+        """Operators may be killed or stopped before any step of the protocol."""
+        self._calm.unlink()
+
+    @property
+    def _calm(self) -> Path:
+        return self.directory / "calm"
 
     @property
     def ledgers(self) -> list[Path]:
@@ -173,6 +186,8 @@ class World:
     def _environment(self) -> dict[str, str]:
         providers = self.directory / "providers"
         providers.mkdir()
+        struck = self.directory / "struck"
+        struck.mkdir()
         (providers / "strict.yaml").write_text(_STRICT)
         root = Path(__file__).resolve().parents[2]
         return {
@@ -182,7 +197,8 @@ class World:
             "REFRESH_TIME_SCALE": f"{self.plan.time_scale:.5f}",
             "SECRETS_SWEEP_INTERVAL_S": "1",
             RATE: str(self.plan.step_rate),
-            CALM: str(self.directory / "calm"),
+            CALM: str(self._calm),
+            STRUCK: str(struck),
         }
 
     def _prepare(self, cluster: Cluster) -> None:

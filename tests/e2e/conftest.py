@@ -55,12 +55,3 @@ def tenant(installed: Site) -> Iterator[Tenant]:
     tenant = Tenant(installed, f"shop-{next(_numbers)}")
     yield tenant
     tenant.remove()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the figures that tests recorded."""
-    figures = [pair for report in terminalreporter.getreports("passed") for pair in report.user_properties]
-    if figures:
-        terminalreporter.section("figures")
-        for name, value in figures:
-            terminalreporter.line(f"{name}: {value}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -74,9 +73,7 @@ class Site(ClusterView):
 
     def pods(self, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
         """The pods of a namespace; the operator's by default."""
-        done = self.cluster.kubectl("get", "pods", "-n", namespace, "-o", "json")
-        found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
-        return found
+        return self.all("pod", namespace)
 
     def consumer(self, namespace: str, name: str, secret: str) -> None:
         """A pod under restricted Pod security that mounts the Secret at MOUNT, and is running when this returns."""

@@ -37,7 +37,7 @@ class Tenant:
         annotation = f"tolstoy.dev/force-sync={mark}"
         self.site.cluster.kubectl("annotate", "toolcredential", NAME, "-n", self.namespace, "--overwrite", annotation)
 
-    def await_secret(self, value: str, *, timeout: float = 30.0) -> None:
+    def await_secret(self, value: str, *, timeout: float = 90.0) -> None:
         """Wait until the Secret holds this value."""
         self.site.await_data(self.namespace, NAME, {KEY: value}, timeout=timeout)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import threading
@@ -16,9 +15,12 @@ import pytest
 
 from dev.chart import CHART
 from dev.helmcli import NAMESPACE, RELEASE
+from dev.oauth.server import OAuthServer
 from dev.testbed import eventually
+from tests.e2e.held import Held
 from tests.e2e.site import Site
 from tests.e2e.tenant import NAME, Tenant
+from tolstoy_operator.api.names import FINALIZER
 
 pytestmark = pytest.mark.e2e
 
@@ -116,6 +118,31 @@ def test_what_an_uninstall_leaves_is_taken_up_again(tenant: Tenant) -> None:
         assert len(tenant.writes()) == written + 1  # the change, and nothing for the return itself
 
 
+def test_an_uninstall_lets_go_of_what_the_operator_held_and_revokes_nothing(held: Held) -> None:
+    """With the operator alive until Helm takes it away: it would put back what is taken off too early."""
+    site, theirs, hook = held.site, "example.com/theirs", f"{RELEASE}-release-finalizers"
+    held.change({"op": "add", "path": "/metadata/finalizers/0", "value": theirs})
+    assert held.finalizers() == [theirs, FINALIZER]
+    before = held.versions()
+    site.uninstall()
+    eventually(lambda: site.pods() == [], what="the operator's pods are gone", timeout=90)
+    assert held.finalizers() == [theirs]
+    assert not [kind for kind in ("job", "serviceaccount", "clusterrole") if site.get(kind, NAMESPACE, hook)]
+    held.change({"op": "remove", "path": "/metadata/finalizers"})
+    held.delete()
+    assert (held.family().revoked, held.family().requests) == (False, (0,))
+    assert held.versions() == before
+
+
+@pytest.fixture
+def held(site: Site) -> Iterator[Held]:
+    if site.node is None:
+        pytest.skip("the authorization server is only reached from a node of our own")
+    with OAuthServer() as server:
+        yield Held(site, site.node, server, "held")
+    site.cluster.kubectl("delete", "namespace", "held", "--wait=false")
+
+
 def another_image(site: Site) -> dict[str, Any]:
     """Values that name the same content by another tag, as far as a node of ours can have one."""
     if site.node is None:
@@ -160,7 +187,7 @@ def watched_availability(site: Site) -> Iterator[list[int]]:
 
     def look() -> None:
         while not over.wait(0.2):
-            body = json.loads(site.cluster.kubectl("get", "deployment", RELEASE, "-n", NAMESPACE, "-o", "json").stdout)
+            body = site.get("deployment", NAMESPACE, RELEASE) or {"status": {}}
             seen.append(body["status"].get("availableReplicas", 0))
 
     watcher = threading.Thread(target=look)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_all_scenarios_run_and_end_in_a_table() -> None:
     command = [sys.executable, "-m", "bench", "--quick"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     rows = [line for line in done.stdout.splitlines() if line.startswith("| `")]
     assert {row.split("`")[1].split()[0] for row in rows} == set(ALL) - {"import"}, "which takes too long to be quick"

@@ -122,6 +122,15 @@ def test_two_planes_know_nothing_of_each_other(plane: ControlPlane) -> None:
     plane.kubectl("get", "namespaces")
 
 
+def test_what_is_built_is_told_by_its_name() -> None:
+    command = [sys.executable, "-m", "dev.controlplane", "build", "--helm"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    told = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert told.keys() == {"control plane", "Helm and kubeconform"}
+    assert (Path(told["control plane"]) / "kubectl").exists()
+    assert (Path(told["Helm and kubeconform"]) / "helm").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_nothing_is_left_when_the_command_ends(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "dev.controlplane", "up"]

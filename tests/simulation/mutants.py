@@ -56,7 +56,7 @@ class _WithoutSecondPlace(Spending):
 
 class _WithoutCompareAndSwap(Forward):
     async def commit(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> Current:
-        version, document = await self._prepare(view, answer)
+        version, document = await self._prepare(view, answer, attempts)
         await self._parts.step("commit")
         now = (await self._parts.store.describe(view.name)).labels[CURRENT]
         await self._parts.store.move_label(view.name, CURRENT, from_version=now, to_version=version)
@@ -99,8 +99,8 @@ def _nothing_known(_attempts: Sequence[Attempt], witnessed: Mapping[str, Fate]) 
     return dict.fromkeys(range(0), Fate.IN_DOUBT) if witnessed is not None else {}
 
 
-async def _untraced(_store: object, _name: str, _arn: str, version: str, _token: str) -> Origin:
-    return Origin(version, Scheme.CLAIM)
+async def _untraced(_store: object, _name: str, _arn: str, labels: Mapping[str, str], _token: str) -> Origin:
+    return Origin(labels[CURRENT], Scheme.CLAIM)
 
 
 async def _lend(client: StoreClient, _name: str, label: str, *, from_version: str) -> bool:

@@ -160,9 +160,9 @@ class Referee:
             return self._unstorable(first, first.delivered, again.sent) if patient else None
         if first.processed is not None and first.processed - first.claimed > self.rules.ttl_s and patient:
             return "(b) processed after the claim had run out"
-        if patient and first.given_up is None and first.delivered is None:
-            return "(a) stopped between the fence and a stored result"
         given_up = first.given_up is not None and first.given_up <= again.sent
+        if patient and not given_up:
+            return "(a) stopped between the fence and a stored result"
         return "response lost" if given_up and (first.answered or self.forgiving or patient) else None
 
     # Promise 3: what somebody else wrote is never overwritten unread.

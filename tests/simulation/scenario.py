@@ -64,6 +64,7 @@ class World:
             shortest_shared_s=1260.0 if self.thrifty else 0.0,
             version_limit=10_000,
             mark_s=QUIET_S / 4,
+            journal_crowd=1,
         )
         self.store = SimulatedStore(self.loop)
         self.network = Network(self.loop, draw, Weather())

@@ -12,6 +12,7 @@ SECRETS_CACHE_DURATION_MS: {{ .Values.cache.durationMs | int64 | quote }}
 SECRETS_STALE_MAX_AGE_S: {{ .Values.cache.staleMaxAgeSeconds | int64 | quote }}
 SECRETS_SWEEP_INTERVAL_S: {{ .Values.sync.sweepIntervalSeconds | int64 | quote }}
 SECRETS_FULL_SWEEP_INTERVAL_S: {{ .Values.sync.fullSweepIntervalSeconds | int64 | quote }}
+SECRETS_WRITES_PER_SECOND: {{ .Values.store.writesPerSecond | int64 | quote }}
 WATCH_NAMESPACES: {{ .Values.watchNamespaces | join "," | quote }}
 RESYNC_INTERVAL_S: {{ .Values.sync.resyncIntervalSeconds | int64 | quote }}
 UNBIND_GRACE_S: {{ .Values.tenancy.unbindGraceSeconds | int64 | quote }}

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     ROTATION_RESPONSE_LOST = "RotationResponseLost"
     CLIENT_MISCONFIGURED = "ClientMisconfigured"
     TOKEN_ENDPOINT_NOT_ALLOWED = "TokenEndpointNotAllowed"  # noqa: S105
+    SECRET_NOT_REFRESHABLE = "SecretNotRefreshable"  # noqa: S105
     VERSION_BUDGET_EXCEEDED = "VersionBudgetExceeded"
     CONSENT_EXPIRING = "ConsentExpiring"
     REVOKED = "Revoked"
@@ -54,11 +55,15 @@ GRANT_REASONS = frozenset(
         Reason.ROTATION_RESPONSE_LOST,
         Reason.CLIENT_MISCONFIGURED,
         Reason.TOKEN_ENDPOINT_NOT_ALLOWED,
+        Reason.SECRET_NOT_REFRESHABLE,
         Reason.VERSION_BUDGET_EXCEEDED,
         Reason.REVOKED,
     }
 )
 """About the token itself: the mirror is as it should be."""
+
+LOST_REASONS = frozenset({Reason.REAUTHORIZATION_REQUIRED, Reason.ROTATION_RESPONSE_LOST})
+"""Only a new consent helps, unless the verdict was wrong."""
 
 
 SOUND_REASONS = frozenset(
@@ -164,7 +169,11 @@ MEANINGS: dict[Reason, Meaning] = {
         "the platform team must have the client registered for bearer tokens, or add the type to the provider's entry",
         _ON_CHANGE,
     ),
-    Reason.TOKEN_EXPIRED: Meaning(Progress.STALLED, "the consent application must store a new token", _ON_CHANGE),
+    Reason.TOKEN_EXPIRED: Meaning(
+        Progress.PATIENT,
+        "nobody needs to act unless it lasts; then the platform team must see why nothing refreshes it",
+        _ON_CONSENT,
+    ),
     Reason.REFRESH_FAILING: Meaning(
         Progress.RECONCILING,
         "nobody needs to act unless it lasts",
@@ -181,10 +190,15 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.CLIENT_MISCONFIGURED: Meaning(
         Progress.STALLED,
         "the platform team must correct the OAuth client (id, secret or registration); the organisation need not act",
-        "it is tried again every 5 minutes",
+        "it is tried again with growing pauses, from 5 minutes to an hour, and by kubectl tolstoy refresh",
     ),
     Reason.TOKEN_ENDPOINT_NOT_ALLOWED: Meaning(
         Progress.STALLED, "the platform team must correct tokenEndpoint or allow its host; nothing was sent", _ON_CHANGE
+    ),
+    Reason.SECRET_NOT_REFRESHABLE: Meaning(
+        Progress.STALLED,
+        "the platform team must correct the upstream secret; nothing was sent",
+        "it is tried again as soon as the upstream secret changes, and every hour",
     ),
     Reason.VERSION_BUDGET_EXCEEDED: Meaning(
         Progress.STALLED,

@@ -233,10 +233,6 @@ class Cluster:
         return told(error, verb=verb, resource=resource, namespace=namespace, host=self._host)
 
 
-def _uses_any(spec: Mapping[str, Any], secrets: Collection[str]) -> bool:
-    return any(uses_of(spec, name) for name in secrets)
-
-
 @asynccontextmanager
 async def open_cluster(kubeconfig: str | None, context: str | None) -> AsyncIterator[Cluster]:
     """The cluster that the person's kubeconfig stands for. Raises `CliError`."""

@@ -19,7 +19,6 @@ from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.text import clean
 from tolstoy_operator.cli.view import JSON_VERSION, CredentialView, view
 from tolstoy_operator.cli.why import seen_at
-from tolstoy_operator.domain.naming import tool_secret_name
 from tolstoy_operator.kube.client import Object
 
 _TOLD: Final = frozenset(reason.value for reason in Told)
@@ -65,21 +64,16 @@ class Plan:
     others: Sequence[str]
     everywhere: bool
 
-    @property
-    def upstream(self) -> str:
-        """The secret that the grant is in."""
-        return tool_secret_name(self.credential.tool or "", self.credential.org_id or "")
-
     def lines(self) -> Iterator[str]:
         """The plan for people."""
         item = self.credential
         kept = (self.body["spec"].get("target") or {}).get("deletionPolicy") == "Retain"
         yield clean(f"{item.namespace}/{item.name} will be deleted; its Secret {'stays' if kept else 'goes with it'}")
         if self.others:
-            yield clean(f"the grant in {self.upstream} stays, because {', '.join(self.others)} use it too")
+            yield clean(f"the grant in {item.upstream} stays, because {', '.join(self.others)} use it too")
             return
         yield clean(
-            f"the grant of {item.org_id} at {item.tool} ends, in {self.upstream}, for everybody who uses it, in other "
+            f"the grant of {item.org_id} at {item.tool} ends, in {item.upstream}, for everybody who uses it, in other "
             "clusters too; only a new consent brings it back"
         )
         if not self.everywhere:
@@ -132,7 +126,7 @@ async def plan(cluster: Grantor, namespace: str, name: str) -> Plan:
     others = sorted(
         f"{user.namespace}/{user.name}"
         for user in users
-        if (user.tool, user.org_id) == (item.tool, item.org_id) and user.uid != item.uid and not user.deleting
+        if user.upstream == item.upstream and user.uid != item.uid and not user.deleting
     )
     return Plan(body, item, others, everywhere)
 

@@ -15,6 +15,7 @@ from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import MEANINGS, Reason
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, GrantState, ToolCredentialStatus
 from tolstoy_operator.cli.text import span, stamp
+from tolstoy_operator.domain.forcesync import mark_of
 from tolstoy_operator.domain.status import condition, moment, parse_status
 
 JSON_VERSION: Final = f"cli.{names.GROUP}/v1"
@@ -60,6 +61,11 @@ class CredentialView:
     def fine(self) -> bool:
         """Ready, and nothing is the matter."""
         return self.ready is ConditionStatus.TRUE and self.reason == Reason.SYNCED and self.observed
+
+    @property
+    def upstream(self) -> str:
+        """The secret that the spec asks for, by whichever form: who names the same one uses the same grant."""
+        return self.secret_name or f"{names.UPSTREAM_PREFIX}/{self.tool}/{self.org_id}"
 
     @property
     def to_do(self) -> str:
@@ -150,7 +156,7 @@ def view(body: Mapping[str, Any]) -> CredentialView:
         observed=status.observed_generation == meta.get("generation"),
         deleting="deletionTimestamp" in meta,
         merges=(spec.get("target") or {}).get("creationPolicy") == "Merge",
-        force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
+        force_sync=mark_of(meta),
         status=status,
     )
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, KeysView, Mapping
 from typing import Any, Final
 
 from tolstoy_operator.api.v1 import CredentialType
-from tolstoy_operator.domain.oauthdocument import MEMBER
+from tolstoy_operator.domain.nesting import MAX_DEPTH, is_too_deep
+from tolstoy_operator.domain.oauthdocument import is_tombstone
 from tolstoy_operator.domain.secretvalue import MASK, SecretValue
 
 MAX_BYTES: Final = 65_536
 """The largest value that Secrets Manager holds, and the largest text that is parsed."""
-MAX_DEPTH: Final = 32
 MAX_DIGITS: Final = 1000
 """Of an integer: far beyond any identifier, far below what the interpreter refuses to read."""
 
@@ -38,8 +38,6 @@ _WAYS_TO_A_TOKEN: Final = (
 """Members of an OAuth document that hold an access token or lead to one, one line each."""
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.:@/-]{1,64}")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-# A JSON string, closed or not, or one bracket. Possessive, so an unclosed string costs one pass and no more.
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 
 class MalformedSecret(Exception):
@@ -116,8 +114,7 @@ class Document:
     @property
     def revoked(self) -> bool:
         """Whether this is what a revocation left of an OAuth document."""
-        member = self._members.get(MEMBER)
-        return isinstance(member, dict) and member.get("revoked") is True
+        return is_tombstone(self._members)
 
     def names_within(self, key: str) -> Iterator[str]:
         """A member's own name and the names of all members nested in it."""
@@ -207,7 +204,7 @@ def _check_text(text: str) -> None:
 
 def _load(text: str) -> Any:
     """Strict JSON. Errors are raised outside the handlers: a JSON error carries the whole text."""
-    if _depth(text) > MAX_DEPTH:
+    if is_too_deep(text):
         raise MalformedSecret(f"the secret nests deeper than {MAX_DEPTH} levels")
     try:
         return json.loads(
@@ -218,18 +215,6 @@ def _load(text: str) -> Any:
     except MalformedSecret as error:
         cause = error.cause
     raise MalformedSecret(cause)
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for token in _STRUCTURE.finditer(text):
-        first = token.group()[0]
-        if first in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif first in "]}":
-            depth -= 1
-    return deepest
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

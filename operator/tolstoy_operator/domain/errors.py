@@ -30,7 +30,16 @@ class SecretPendingDeletion(StoreError):
 
 
 class AccessDenied(StoreError):
-    """The operator's own identity may not do this (IAM, resource policy, endpoint policy, expired credentials)."""
+    """The operator's own identity may not do this (IAM, resource policy, endpoint policy)."""
+
+
+class IdentityRefused(StoreError):
+    """The store does not know the operator, or does not accept its credentials any more.
+
+    It holds for every secret alike and says nothing of any of them: it is like no answer.
+    """
+
+    transient = True
 
 
 class DecryptionFailed(StoreError):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from tolstoy_operator.domain.documents import Document, MalformedSecret, quoted
+from tolstoy_operator.domain.oauthdocument import epoch_seconds
 from tolstoy_operator.domain.secretvalue import SecretValue
 
 _TEXTS: Final = ("accessToken", "refreshToken", "scope", "tokenType", "clientId", "clientSecret", "tokenEndpoint")
@@ -76,10 +77,13 @@ def _milliseconds(data: Mapping[str, bytes]) -> int | None:
 def _moment(data: Mapping[str, bytes]) -> datetime | None:
     if not data.get(_ISSUED):
         return None
+    text = _text(_ISSUED, data[_ISSUED])
     try:
-        moment = datetime.fromisoformat(_text(_ISSUED, data[_ISSUED]))
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise MalformedSecret(f'key "{_ISSUED}" is not a time in ISO 8601') from None
     if moment.tzinfo is None:
         raise MalformedSecret(f'key "{_ISSUED}" lacks a time zone')
+    if epoch_seconds(text) is None:
+        raise MalformedSecret(f'key "{_ISSUED}" is no time of these millennia')
     return moment

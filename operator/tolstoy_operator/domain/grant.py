@@ -16,8 +16,8 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
 )
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.schedule import CONSENT_WARNINGS, DAY, EXPIRING_LEAD, consent_warning
-from tolstoy_operator.domain.status import Finding, condition, format_time, parse_time, reason_of
+from tolstoy_operator.domain.schedule import CONSENT_WARNINGS, DAY, consent_warning
+from tolstoy_operator.domain.status import Finding, condition, expires_soon_at, format_time, parse_time, reason_of
 
 _LONGEST_SCOPES = 1024
 _WHOLE_SECOND = timedelta(seconds=1)
@@ -63,7 +63,7 @@ def grant_status(
     consent_ends: float | None = None,
     alive: bool = False,
 ) -> GrantStatus:
-    """The `grant` of a status. `now`, `due_at` (when it is refreshed), `consent_ends`: epoch seconds.
+    """The `grant` of a status. `now`, `due_at` (when it is refreshed; 0: at once), `consent_ends`: epoch seconds.
 
     `alive`: the provider said that the access token works.
     """
@@ -72,7 +72,7 @@ def grant_status(
         state=_state(document, now, trouble, consent_ends, alive=alive),
         expires_at=_time(document.expires_at),
         last_refresh_time=_time(document.last_updated),
-        next_refresh_time=_time(due_at) if trouble is None else None,
+        next_refresh_time=_time(due_at or None) if trouble is None else None,
         refresh_token_expires_at=_time(consent_ends),
         rotation=None if books is None else Rotation.ROTATING if books.rotated else Rotation.STATIC,
         scopes=document.scope[:_LONGEST_SCOPES] if document.scope else None,
@@ -114,8 +114,8 @@ def grant_changes(grant: GrantStatus | None, consent_ends: float | None) -> list
     if consent_ends is not None:
         moments += [datetime.fromtimestamp(consent_ends - days * DAY, UTC) for days in CONSENT_WARNINGS]
     if grant is not None and grant.expires_at is not None:
-        ends = parse_time(grant.expires_at) + _WHOLE_SECOND
-        moments.append(ends - timedelta(seconds=EXPIRING_LEAD) if grant.state is GrantState.ACTIVE else ends)
+        soon = expires_soon_at(grant) if grant.state is GrantState.ACTIVE else None
+        moments.append((soon or parse_time(grant.expires_at)) + _WHOLE_SECOND)
     return moments
 
 
@@ -143,7 +143,7 @@ def _state(
         return GrantState.EXPIRING
     if document.expires_at is None:
         return GrantState.ACTIVE if alive else GrantState.UNKNOWN
-    return GrantState.ACTIVE if document.expires_at - now > EXPIRING_LEAD else GrantState.EXPIRING
+    return GrantState.ACTIVE  # for as long as `next_status` finds that it does not end soon
 
 
 def _time(seconds: float | None) -> str | None:

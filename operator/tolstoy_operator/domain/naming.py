@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import ValidationError
+
 from tolstoy_operator.api import names
 from tolstoy_operator.api.v1 import ToolCredentialSpec
 
@@ -33,6 +35,25 @@ def tool_of(upstream: str) -> str | None:
     parts = upstream.split("/")
     ours = len(parts) == 3 and parts[0] == names.UPSTREAM_PREFIX and _TOOL.fullmatch(parts[1]) is not None
     return parts[1] if ours else None
+
+
+def check_upstream_name(name: str) -> None:
+    """Whether a spec can ask for an upstream secret of this name. Raises `InvalidName`.
+
+    Where organisations' secrets lie, only what a tool and an organisation make is one: anything else is a slip there.
+    """
+    first, *parts = name.split("/")
+    if first == names.UPSTREAM_PREFIX:
+        if len(parts) != 2:
+            raise InvalidName(f"an organisation's secret is {names.UPSTREAM_PREFIX}/<tool>/<orgId>")
+        tool_secret_name(*parts)
+        return
+    try:
+        ToolCredentialSpec(secret_name=name)
+    except ValidationError:
+        raise InvalidName(
+            "a secret is 1 to 512 letters, digits and the characters _ + = . @ - with single slashes inside, and no ARN"
+        ) from None
 
 
 def upstream_name(spec: ToolCredentialSpec) -> str:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from tolstoy_operator.domain.nesting import MAX_DEPTH, is_too_deep
+from tolstoy_operator.domain.replyfields import moment
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import Tokens
 
@@ -22,8 +24,8 @@ MEMBER: Final = "tolstoy"
 DOCUMENT_LIMIT: Final = 65_536
 """Bytes that one version of a secret can hold."""
 
-_MILLISECONDS_FROM = 100_000_000_000
-"""A time at or above this is milliseconds: as seconds it would lie beyond the year 5000."""
+_LATEST = 100_000_000_000
+"""Seconds, the year 5138. A later time is none that was meant, and some are beyond what a calendar holds."""
 _TOKEN_MEMBERS = (
     "accessToken",
     "refreshToken",
@@ -66,7 +68,9 @@ class Bookkeeping:
     `base`: the version that this document replaced. `of` and `n`: which refresh token was spent for them, by which
     attempt; `under`: how that one was reserved. `scheme`: how attempts on the token in this document are reserved.
     `owner`: the version that makes a cluster the owner under which these tokens were issued, empty without one.
-    `token`, `spent`: fingerprints of the refresh token in this document and of the spent one.
+    `token`, `spent`: fingerprints of the refresh token in this document and of the spent one. `revoked`: there are no
+    tokens, because the grant was revoked. `consented_at`: when the consent behind them was given, epoch seconds; None
+    when nobody knows.
     """
 
     base: str
@@ -77,6 +81,8 @@ class Bookkeeping:
     token: str
     spent: str
     owner: str = ""
+    revoked: bool = False
+    consented_at: float | None = None
 
     @property
     def rotated(self) -> bool:
@@ -94,6 +100,8 @@ class Bookkeeping:
             "token": self.token,
             "spent": self.spent,
             "owner": self.owner,
+            **({"revoked": True} if self.revoked else {}),
+            **({"consentedAt": self.consented_at} if self.consented_at is not None else {}),
         }
 
     @classmethod
@@ -107,7 +115,13 @@ class Bookkeeping:
             return None
         try:
             schemes = {key: Scheme(str(member.get(key))) for key in ("under", "scheme")}
-            return cls(n=n, **schemes, **texts)  # type: ignore[arg-type]  # all are texts, as was just checked
+            return cls(
+                n=n,
+                revoked=member.get("revoked") is True,
+                consented_at=epoch_seconds(member.get("consentedAt")),
+                **schemes,
+                **texts,  # type: ignore[arg-type]  # all are texts, as was just checked
+            )
         except ValueError:
             return None
 
@@ -124,8 +138,11 @@ class OAuthDocument:
         """Raises `MalformedDocument`."""
         if value is None:
             raise MalformedDocument("the value is binary, not a JSON object")
+        text = value.reveal()
+        if is_too_deep(text):
+            raise MalformedDocument(f"the value nests deeper than {MAX_DEPTH} levels")
         try:
-            members = json.loads(value.reveal())
+            members = json.loads(text)
         except ValueError:
             raise MalformedDocument("the value is not JSON") from None
         if not isinstance(members, dict):
@@ -138,7 +155,9 @@ class OAuthDocument:
         for key in _TEXTS:
             if not isinstance(members.get(key), str | None):
                 raise MalformedDocument(f"{key} is not a text")
-        return cls(members, Bookkeeping.from_member(members.get(MEMBER)))
+        books = Bookkeeping.from_member(members.get(MEMBER))
+        outlived = books is not None and books.revoked and not is_tombstone(members)
+        return cls(members, None if outlived else books)
 
     @property
     def access_token(self) -> SecretValue | None:
@@ -195,12 +214,12 @@ class OAuthDocument:
     @property
     def expires_at(self) -> float | None:
         """When the access token expires, epoch seconds; None when unknown. Seconds and milliseconds are told apart."""
-        return _seconds(self.members.get("expiresAt"))
+        return epoch_seconds(self.members.get("expiresAt"))
 
     @property
     def refresh_expires_at(self) -> float | None:
         """When the refresh token itself ends, epoch seconds; None when unknown."""
-        return _seconds(self.members.get("refreshTokenExpiresAt"))
+        return epoch_seconds(self.members.get("refreshTokenExpiresAt"))
 
     @property
     def scope(self) -> str | None:
@@ -211,17 +230,12 @@ class OAuthDocument:
     @property
     def last_updated(self) -> float | None:
         """When the tokens were issued according to `lastUpdated`, epoch seconds."""
-        text = self.members.get("lastUpdated")
-        try:
-            return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
-        except ValueError:
-            return None
+        return epoch_seconds(self.members.get("lastUpdated"))
 
     @property
     def revoked(self) -> bool:
         """Whether this is the tombstone that a revocation left."""
-        member = self.members.get(MEMBER)
-        return isinstance(member, dict) and member.get("revoked") is True
+        return is_tombstone(self.members)
 
     def encode(self) -> SecretValue:
         """The text to store. The same document always gives the same text."""
@@ -240,6 +254,16 @@ class OAuthDocument:
         return "OAuthDocument(...)"
 
 
+def is_tombstone(members: Mapping[str, Any]) -> bool:
+    """Whether these are the members that a revocation left. With tokens among them it is a new grant.
+
+    Whoever stores that may have kept what we had noted of the old one.
+    """
+    member = members.get(MEMBER)
+    marked = isinstance(member, dict) and member.get("revoked") is True
+    return marked and not any(members.get(token) for token in ("accessToken", "refreshToken"))
+
+
 def fingerprint(arn: str, token: SecretValue | None) -> str:
     """Tells refresh tokens of one secret apart without showing them. Empty for no token."""
     if token is None:
@@ -247,19 +271,33 @@ def fingerprint(arn: str, token: SecretValue | None) -> str:
     return hashlib.sha256(f"{arn}|{token.reveal()}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def intact(arn: str, document: OAuthDocument) -> bool:
+    """Whether the document still carries the refresh token that we put into it."""
+    books = document.bookkeeping
+    return books is not None and books.token == fingerprint(arn, document.refresh_token)
+
+
+def consented_at(arn: str, document: OAuthDocument) -> float | None:
+    """When the consent was given that the tokens come from, epoch seconds; None when nobody knows.
+
+    That is what `lastUpdated` says, while the document is as the consent application wrote it. Each refresh moves
+    `lastUpdated`, and hands on what was known before the first one.
+    """
+    books = document.bookkeeping
+    return books.consented_at if books is not None and intact(arn, document) else document.last_updated
+
+
 def consent_end(arn: str, document: OAuthDocument, hard_limit: float | None) -> float | None:
     """When the grant ends whatever is done, epoch seconds; None when nobody knows or it does not end.
 
-    `hard_limit`: seconds that the provider lets a consent live. It counts from `lastUpdated` while the document is as
-    the consent application wrote it; a refresh writes down what came of that (see `merge`).
+    `hard_limit`: seconds that the provider lets a consent live. A refresh writes down what came of it (see `merge`).
     """
     if document.refresh_token is None:
         return None
-    books, issued = document.bookkeeping, document.last_updated
-    refreshed = books is not None and books.token == fingerprint(arn, document.refresh_token)
-    if document.refresh_expires_at is not None or refreshed or issued is None or hard_limit is None:
+    began = consented_at(arn, document)
+    if document.refresh_expires_at is not None or began is None or hard_limit is None:
         return document.refresh_expires_at
-    return issued + hard_limit
+    return began + hard_limit
 
 
 def merge(
@@ -314,8 +352,7 @@ def tombstone(document: OAuthDocument, bookkeeping: Bookkeeping, *, now: float) 
     """What stays after a revocation: everything except the tokens."""
     members = {key: value for key, value in document.members.items() if key not in _TOKEN_MEMBERS}
     members["lastUpdated"] = _iso(now)
-    members[MEMBER] = {**replace(bookkeeping, token="").to_member(), "revoked": True}
-    return OAuthDocument(members, Bookkeeping.from_member(members[MEMBER]))
+    return _with(members, replace(bookkeeping, token="", revoked=True))
 
 
 def _with(members: dict[str, Any], bookkeeping: Bookkeeping) -> OAuthDocument:
@@ -338,19 +375,7 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _seconds(value: object) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return _iso_seconds(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10**18:
-        return None
-    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
-
-
-def _iso_seconds(text: object) -> float | None:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+def epoch_seconds(value: object) -> float | None:
+    """A time in any spelling as epoch seconds; None when it is no time, or none of these millennia."""
+    found = moment(value)
+    return found if found is not None and 0 < found <= _LATEST else None

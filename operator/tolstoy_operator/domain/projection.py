@@ -23,8 +23,8 @@ MAX_DATA_BYTES: Final = 1_048_576
 
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
-REFUSED_TYPES: Final = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
-"""Secrets of these types are themselves rights in the cluster."""
+_RIGHTS: Final = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
+_HELMS: Final = "helm.sh/"
 
 _ALL_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -131,7 +131,7 @@ def _asked_keys(target: Target, templates: Mapping[str, Template]) -> tuple[str,
 
 
 def _check_spec(target: Target, keys: Iterable[str]) -> None:
-    if target.type in REFUSED_TYPES:
+    if target.type in _RIGHTS or target.type.startswith(_HELMS):
         _problem(Reason.INVALID_SPEC, f"a Secret of type {quoted(target.type)} is itself a right in the cluster")
     for key in keys:
         _check_key(key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme, fingerprint
+from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme, intact
 from tolstoy_operator.domain.refreshids import rebase_id, result_id
 from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate, Record
 
@@ -38,7 +38,7 @@ class RefreshRules:
     lease_below_s: float = 45 * 60.0
     """Access tokens that live shorter are refreshed with one version each (label lease)."""
     shortest_shared_s: float = 21 * 60.0
-    """Rotating access tokens that live shorter do not fit the version budget at all in shared mode."""
+    """Access tokens that live shorter do not fit the version budget at all in shared mode."""
     version_limit: int = 100
     spare_versions: int = 10
     """A refresh starts only while the secret can take this many versions more."""
@@ -52,6 +52,9 @@ class RefreshRules:
     """A mark of revocation that stands for longer was left by a process that does not go on."""
     journal_kept_s: float = 2 * 3600.0
     """What is written down about an attempt stays for this long: longer than a read of the store can be stale."""
+    journal_crowd: int = 8
+    """So many older objects of a secret gather in a journal, or for `journal_longest_s`, before the store is asked."""
+    journal_longest_s: float = 86_400.0
 
     def scaled(self, factor: float) -> RefreshRules:
         """The same rules with all times multiplied by `factor`."""
@@ -71,6 +74,7 @@ class RefreshRules:
             settled_s=self.settled_s * factor,
             mark_s=self.mark_s * factor,
             journal_kept_s=self.journal_kept_s * factor,
+            journal_longest_s=self.journal_longest_s * factor,
         )
 
 
@@ -122,6 +126,17 @@ class ProviderTraits:
         return self.rotation is Rotation.NONE or self.reuse_grace_s > 0
 
 
+def as_seen(traits: ProviderTraits, arn: str, document: OAuthDocument) -> ProviderTraits:
+    """The traits, corrected by what the last refresh showed.
+
+    A provider that is taken for one whose refresh tokens never die, and has issued another one, may well rotate.
+    """
+    books = document.bookkeeping
+    if traits.claims or books is None or not books.rotated or not intact(arn, document):
+        return traits
+    return replace(traits, rotation=Rotation.UNKNOWN)
+
+
 LEASE_NONCE: Final = "lease"
 """Stands for the nonce of an attempt that was reserved by a label."""
 
@@ -162,12 +177,6 @@ class Attempt:
     def nonce(self) -> str:
         """What tells this attempt from another replica's at the same place."""
         return self.claim.nonce if self.claim is not None else LEASE_NONCE
-
-
-def intact(arn: str, document: OAuthDocument) -> bool:
-    """Whether the document still carries the refresh token that we put into it."""
-    books = document.bookkeeping
-    return books is not None and books.token == fingerprint(arn, document.refresh_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +304,9 @@ def next_scheme(traits: ProviderTraits, lifetime: float | None, rules: RefreshRu
     return Scheme.CLAIM
 
 
-def too_short_to_share(traits: ProviderTraits, lifetime: float | None, rules: RefreshRules) -> bool:
-    """Whether tokens of this lifetime cannot be refreshed in shared mode: each refresh costs a version."""
-    return traits.claims and lifetime is not None and lifetime < rules.shortest_shared_s
+def too_short_to_share(lifetime: float, rules: RefreshRules) -> bool:
+    """Whether tokens of this lifetime (seconds) cannot be refreshed in shared mode: each refresh costs a version."""
+    return lifetime < rules.shortest_shared_s
 
 
 def may_wait(answer: Answer, *, age: float, rules: RefreshRules) -> bool:

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from tolstoy_operator.api import names
-from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.refresh import intact
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, intact
 from tolstoy_operator.domain.refreshids import is_computed
 from tolstoy_operator.domain.status import format_time
 

@@ -20,8 +20,13 @@ SMALL_SPREAD = 30.0
 DAY: Final = 86_400.0
 RETRIES_IN_TIME = (5.0, 15.0, 45.0, 120.0)
 
-EXPIRING_LEAD = 300.0
-"""Seconds before its end at which a token counts as expiring."""
+USUAL_LEAD: Final = 300.0
+"""Seconds before its end by which a token of a usual lifetime has been refreshed."""
+
+
+def doubled(pause: float, times: int, longest: float) -> float:
+    """A pause that has been doubled so many times, and is `longest` at most. All in seconds."""
+    return min(longest, pause * 2.0 ** min(times, 16))
 
 
 def backoff(failures: int, uniform: Callable[[float, float], float]) -> float:
@@ -29,7 +34,7 @@ def backoff(failures: int, uniform: Callable[[float, float], float]) -> float:
 
     A floor of a tenth keeps a small draw from turning into a burst of retries.
     """
-    ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 16))
+    ceiling = doubled(FIRST_PAUSE, failures, LONGEST_PAUSE)
     return uniform(ceiling / 10, ceiling)
 
 
@@ -62,17 +67,24 @@ def _before_the_end(name: str, document: OAuthDocument, traits: ProviderTraits, 
 def _before_it_lay_idle(name: str, document: OAuthDocument, traits: ProviderTraits) -> float | None:
     """A refresh token is used in the middle of the time that it lives unused, however long its access token lives.
 
-    One that ends at a stated time is used a day before. If that does not put the end off, it is not done again.
+    One that ends at a stated time is used a day before. If that does not put the end off, it is not done again. Where
+    nothing tells how long it has lain, it is used at once: that dates the document.
     """
-    issued, idle = document.last_updated, traits.refresh_idle_s
-    if document.refresh_token is None or issued is None:
+    issued, idle = _issued(document, traits), traits.refresh_idle_s
+    if document.refresh_token is None:
         return None
     if idle is not None:
-        return issued + idle / 2 - idle / 20 * _fraction(name)
+        return 0.0 if issued is None else issued + idle / 2 - idle / 20 * _fraction(name)
     ends = document.refresh_expires_at
-    if ends is None or ends - issued < 2 * DAY:
+    if ends is None or (issued is not None and ends - issued < 2 * DAY):
         return None
     return ends - DAY - DAY / 10 * _fraction(name)
+
+
+def _issued(document: OAuthDocument, traits: ProviderTraits) -> float | None:
+    """When the tokens were issued, at the latest, if anything tells."""
+    issued, ends = document.last_updated, document.expires_at
+    return issued if issued is not None or ends is None else ends - (traits.lifetime_s or 0.0)
 
 
 def refresh_lead(
@@ -85,8 +97,17 @@ def refresh_lead(
     together.
     """
     life = lifetime if lifetime is not None and lifetime > 0 else UNKNOWN_LIFETIME
-    usual = EXPIRING_LEAD if wanted is None else wanted
+    usual = USUAL_LEAD if wanted is None else wanted
     return min(usual, life / 3) + min(spread, life / 10) * _fraction(name)
+
+
+def expiring_lead(lifetime: float) -> float:
+    """Seconds before its end at which an access token of this `lifetime` (seconds) counts as expiring.
+
+    Five minutes, or a quarter of a short lifetime: later than it is refreshed when all is well, so that a token that
+    lives for minutes does not count as expiring once in each of its lives.
+    """
+    return min(USUAL_LEAD, lifetime / 4) if lifetime > 0 else USUAL_LEAD
 
 
 def _fraction(name: str) -> float:
@@ -100,7 +121,7 @@ def refresh_retry(failures: int, *, expired: bool, uniform: Callable[[float, flo
     Before the end of the access token quickly, since there is something to save; afterwards 5 minutes, up to an hour.
     """
     if expired:
-        ceiling = min(3600.0, 300.0 * 2 ** min(max(failures - len(RETRIES_IN_TIME), 0), 8))
+        ceiling = doubled(300.0, max(failures - len(RETRIES_IN_TIME), 0), 3600.0)
     else:
         ceiling = RETRIES_IN_TIME[min(failures, len(RETRIES_IN_TIME)) - 1]
     return uniform(ceiling / 10, ceiling)

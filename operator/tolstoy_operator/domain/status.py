@@ -23,10 +23,10 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
-from tolstoy_operator.domain.schedule import EXPIRING_LEAD
+from tolstoy_operator.domain.schedule import expiring_lead
 
 _FAR_ENOUGH = timedelta(days=31)
-"""What is added to a time of a status, at most; the calendar must not end before."""
+"""What is added to a time of a status, or taken off, at most; the calendar must reach so far."""
 _MIRRORED = SOUND_REASONS | GRANT_REASONS
 _REASONS = {reason.value: reason for reason in Reason}
 _PLAIN_SUCCESS = "the Secret holds the current upstream value"
@@ -110,7 +110,7 @@ def parse_status(raw: Any) -> ToolCredentialStatus:
     try:
         status = ToolCredentialStatus.model_validate(raw or {})
         for text in _times(status):
-            parse_time(text) + _FAR_ENOUGH
+            parse_time(text) + _FAR_ENOUGH, parse_time(text) - _FAR_ENOUGH
     except (ValueError, OverflowError):
         return ToolCredentialStatus()
     return status
@@ -133,8 +133,8 @@ def status_patch(status: ToolCredentialStatus) -> dict[str, Any]:
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in whole seconds, as Kubernetes writes it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment in UTC in RFC 3339 in whole seconds, as Kubernetes writes it."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -174,13 +174,23 @@ def _times(status: ToolCredentialStatus) -> Iterator[str]:
         yield status.grant.last_error.time
 
 
+def expires_soon_at(grant: GrantStatus) -> datetime | None:
+    """From when on the access token counts as expiring; None when it does not end."""
+    if grant.expires_at is None:
+        return None
+    ends, issued = parse_time(grant.expires_at), moment(grant.last_refresh_time)
+    lifetime = (ends - issued).total_seconds() if issued is not None else 0.0
+    return ends - timedelta(seconds=expiring_lead(lifetime))
+
+
 def _left(grant: GrantStatus, now: datetime) -> timedelta:
     return parse_time(grant.expires_at) - now if grant.expires_at is not None else timedelta.max
 
 
 def _aged(grant: GrantStatus | None, now: datetime) -> GrantStatus | None:
     """A token ends whether or not anybody could look at its document."""
-    if grant is None or grant.state is not GrantState.ACTIVE or _left(grant, now) > timedelta(seconds=EXPIRING_LEAD):
+    soon = expires_soon_at(grant) if grant is not None and grant.state is GrantState.ACTIVE else None
+    if grant is None or soon is None or now < soon:
         return grant
     return grant.model_copy(update={"state": GrantState.EXPIRING})
 

@@ -14,9 +14,6 @@ from typing import Final
 from tolstoy_operator.api import names
 from tolstoy_operator.api.v1 import ToolCredentialSpec
 
-MAX_ENTRIES: Final = 4096
-"""Entries of one annotation that count. The rest grants nothing."""
-
 _SUSPICIOUS_COUNT: Final = 3
 _SUSPICIOUS_SHARE: Final = 10  # one in ten
 
@@ -51,7 +48,7 @@ def binding_of(annotations: Mapping[str, str] | None) -> Binding:
 
 
 def _entries(text: str) -> frozenset[str]:
-    parts = (part.strip() for part in text.split(",", MAX_ENTRIES)[:MAX_ENTRIES])
+    parts = (part.strip() for part in text.split(","))
     return frozenset(part for part in parts if part)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from tolstoy_operator.domain.replyfields import Document, at, http_date, number, word
 from tolstoy_operator.domain.replyrules import ReplyRules, TextRule
@@ -58,7 +59,7 @@ MEANINGS: Mapping[str, Rejection] = {
     "slow_down": Rejection.TRANSIENT,
 }
 
-TEXTS = (TextRule("invalid_request", "multiple concurrent requests", Rejection.TRANSIENT),)
+RACE = TextRule("invalid_request", "multiple concurrent requests", Rejection.TRANSIENT)
 """Ory servers say so when two requests raced: our mutual exclusion failed, and trying again is right."""
 
 _ERROR_PATHS = ("error", "error.code", "error.type", "errors.0.code", "errors.0.error")
@@ -132,7 +133,12 @@ def overridden(document: Document | None, rules: ReplyRules) -> Rejection | None
 def standard(document: Document | None) -> Rejection | None:
     """What the standard makes of the reply's error codes."""
     found = codes(document)
-    return _by_text(document, found, TEXTS) or _by_code(found, MEANINGS)
+    return _by_text(document, found, (RACE,)) or _by_code(found, MEANINGS)
+
+
+def says_raced(document: Document | None) -> bool:
+    """Whether the provider refused because another request with the same refresh token was under way."""
+    return _by_text(document, codes(document), (RACE,)) is not None
 
 
 def _by_code(found: Iterable[str], meanings: Mapping[str, Rejection]) -> Rejection | None:
@@ -160,6 +166,21 @@ def by_status(status: int, headers: Mapping[str, str], *, readable: bool) -> Rej
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST or status in _WRONG_PLACE:
         return Rejection.REQUEST_MISCONFIGURED
     return Rejection.UNKNOWN
+
+
+def bare_code(status: int, headers: Mapping[str, str]) -> str:
+    """The code of a reply that has none: its status, and of a redirect the host that it leads to.
+
+    Nothing else of the `Location`, as path, query and user may hold anything, and no host that is no short word.
+    """
+    code = f"http_{status}"
+    if not HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return code
+    try:
+        host = word(urlsplit(headers.get("location", "")).hostname)
+    except ValueError:
+        return code
+    return code if host is None else f"{code}:{host}"
 
 
 def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | None:

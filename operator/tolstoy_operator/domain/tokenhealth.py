@@ -37,6 +37,7 @@ class Health:
 
     `code`: the provider's error code or `http_<status>`, empty when all is well. `rejection`: set when the question was
     refused, `CLIENT_MISCONFIGURED` meaning ourselves. `expires_at` in Unix seconds on the provider's clock.
+    `retry_after`: seconds for which not to ask again. `asked`: False when no question was sent.
     """
 
     liveness: Liveness
@@ -45,6 +46,7 @@ class Health:
     scope: str | None = None
     rejection: Rejection | None = None
     retry_after: float | None = None
+    asked: bool = True
 
 
 class RevocationResult(StrEnum):

@@ -55,11 +55,12 @@ class Rejection(StrEnum):
     REQUEST_MISCONFIGURED = "request-misconfigured"
     """The provider understood who asks but not what: wrong endpoint, scope, grant type, a redirect."""
     NETWORK_REFUSED = "network-refused"
-    """Something in front of the provider refused: an IP allow-list, a firewall page. Pause 15 minutes or more."""
+    """Something in front of the provider refused: an IP allow-list, a firewall page. Holds every request of the client
+    for a quarter of an hour: it is not about the grant, and asking often makes it worse."""
     THROTTLED = "throttled"
     """Too many requests of this client. Holds every request of the (provider, client id)."""
     TRANSIENT = "transient"
-    """The provider asks to try again later."""
+    """The provider asks to try again later; for how long, if it says so, holds for the whole client."""
     UNKNOWN = "unknown"
     """A refusal that no table knows. Back off to an hour."""
 
@@ -71,7 +72,7 @@ class DoubtCause(StrEnum):
     CONNECTION_LOST = "connection-lost"
     """Reset or closed after bytes had left and before an answer began."""
     TRUNCATED = "truncated"
-    """The answer began and did not end."""
+    """The answer began and did not end, and what came of it is not whole."""
     SERVER_ERROR = "server-error"
     """5xx, 408 or `server_error`, with or without an OAuth body."""
     UNREADABLE = "unreadable"
@@ -126,14 +127,16 @@ class NotSent:
 class Rejected:
     """A complete refusal.
 
-    `code`: the provider's error code in a safe alphabet, or `http_<status>` when it gave none. `retry_after`: seconds
-    the provider asks to wait, at most `RETRY_AFTER_LIMIT`.
+    `code`: the provider's error code in a safe alphabet, or `http_<status>` when it gave none, of a redirect with the
+    host that it leads to (`http_307:elsewhere.example.com`). `retry_after`: seconds the provider asks to wait, at most
+    `RETRY_AFTER_LIMIT`. `raced`: it says that another request with the same refresh token was under way.
     """
 
     rejection: Rejection
     code: str
     status: int
     retry_after: float | None = None
+    raced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +146,6 @@ class Accepted:
     tokens: Tokens
     status: int = 200
     notes: frozenset[Note] = frozenset()
-
-    @property
-    def mirrorable(self) -> bool:
-        """Whether a workload can use the access token as a bearer token."""
-        return Note.TOKEN_TYPE_REFUSED not in self.notes
 
 
 @dataclass(frozen=True, slots=True)

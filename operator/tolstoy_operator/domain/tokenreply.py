@@ -56,24 +56,37 @@ class Sent:
 
 
 def parse_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, rules: ReplyRules = STANDARD, sent: Sent
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    rules: ReplyRules = STANDARD,
+    sent: Sent,
+    whole: bool = True,
 ) -> Rejected | Accepted | InDoubt:
-    """What a complete reply says. Never raises; a body over `REPLY_LIMIT` bytes counts as unreadable."""
+    """What a reply says. Never raises; a body over `REPLY_LIMIT` bytes counts as unreadable.
+
+    `whole` False: `body` is what came before the connection failed. A success that is whole JSON even so lacks nothing
+    and is taken at its word; everything else is in doubt.
+    """
     try:
-        return interpret(status, headers, body, rules=rules, sent=sent)
+        return interpret(status, headers, body, rules=rules, sent=sent, whole=whole)
     except Exception:
         # A crash here would lose tokens that exist nowhere else. Tests call `interpret` to show that it does not raise.
-        return InDoubt(DoubtCause.UNREADABLE, status, raw=_raw(body))
+        return InDoubt(DoubtCause.UNREADABLE, status, raw=kept(body))
 
 
 def interpret(
-    status: int, headers: Mapping[str, str], body: bytes, *, rules: ReplyRules, sent: Sent
+    status: int, headers: Mapping[str, str], body: bytes, *, rules: ReplyRules, sent: Sent, whole: bool = True
 ) -> Rejected | Accepted | InDoubt:
     """`parse_reply` without its safety net."""
     document, form = (None, False) if len(body) > REPLY_LIMIT else decode(body)
-    reply = _Reply(status, lowered(headers), body, document, _container(document, rules), rules, sent)
+    if form and not whole:
+        document = None  # JSON shows by itself that it is whole, a form does not
+    reply = _Reply(status, lowered(headers), body, document, _container(document, rules), rules, sent, whole)
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return reply.refused()
+        refused = reply.refused()
+        return refused if whole or isinstance(refused, InDoubt) else InDoubt(DoubtCause.TRUNCATED, status)
     outcome = reply.succeeded()
     if form and isinstance(outcome, Accepted):
         return replace(outcome, notes=outcome.notes | {Note.FORM_ENCODED})
@@ -104,6 +117,7 @@ class _Reply:
     container: object
     rules: ReplyRules
     sent: Sent
+    whole: bool
 
     def succeeded(self) -> Rejected | Accepted | InDoubt:
         """A reply whose status says success, which its body may contradict."""
@@ -125,11 +139,13 @@ class _Reply:
         return self._refusal()
 
     def _doubt(self, cause: DoubtCause) -> InDoubt:
-        return InDoubt(cause, self.status, raw=_raw(self.body))
+        return InDoubt(cause, self.status, raw=kept(self.body))
 
     def _why_unreadable(self) -> DoubtCause:
         if len(self.body) > REPLY_LIMIT:
             return DoubtCause.OVERSIZE
+        if not self.whole:
+            return DoubtCause.TRUNCATED
         return DoubtCause.UNREADABLE if self.body.strip() else DoubtCause.NO_ACCESS_TOKEN
 
     def _unsuccessful(self, document: Document) -> bool:
@@ -137,7 +153,7 @@ class _Reply:
 
     def _refusal(self) -> Rejected | InDoubt:
         found = tokenerrors.codes(self.document)
-        code = found.shown or f"http_{self.status}"
+        code = found.shown or tokenerrors.bare_code(self.status, self.headers)
         wait = tokenerrors.retry_after(self.status, self.headers, self.sent.at)
         own = tokenerrors.overridden(self.document, self.rules)
         if own is None and (self._may_be_processed() or tokenerrors.SERVER_ERROR in found):
@@ -145,7 +161,7 @@ class _Reply:
         rejection = own or self._meaning()
         if rejection is Rejection.REAUTHORIZE and self.sent.grant is not Grant.REFRESH_TOKEN:
             rejection = Rejection.REQUEST_MISCONFIGURED
-        return Rejected(rejection, code, self.status, wait)
+        return Rejected(rejection, code, self.status, wait, tokenerrors.says_raced(self.document))
 
     def _may_be_processed(self) -> bool:
         return (
@@ -221,5 +237,6 @@ def _scope(value: object) -> str | None:
     return value.strip() or None
 
 
-def _raw(body: bytes) -> SecretValue:
+def kept(body: bytes) -> SecretValue:
+    """What is kept of a reply that cannot be read: its beginning."""
     return SecretValue(body[:RAW_LIMIT].decode("utf-8", "backslashreplace")[:RAW_LIMIT])

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable
 
 from tolstoy_operator.domain.tenancy import unbinding_is_suspicious
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Credential
 
 _log = logging.getLogger(__name__)
 

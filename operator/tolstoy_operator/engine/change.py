@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tolstoy_operator.api.v1 import CredentialType, ToolCredentialStatus
+from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.restart import is_anew
-from tolstoy_operator.engine.inventory import Credential
 from tolstoy_operator.engine.mirror import Written
+from tolstoy_operator.engine.records import Credential
 from tolstoy_operator.stores.base import SecretVersion
 
 
@@ -26,13 +26,17 @@ OnData = Callable[[Credential, Change], None]
 
 
 def change_of(
-    status: ToolCredentialStatus, version: SecretVersion, written: Written, found: CredentialType | None
+    credential: Credential, version: SecretVersion, written: Written, found: CredentialType | None
 ) -> Change | None:
-    """The change, if there is one. `status`: the one before. Raises `MalformedDocument`.
+    """The change, if there is one. Raises `MalformedDocument`.
 
     A status of an earlier version than the Secret is one, too: the process that made it may have ended between the two.
+    Unless it was this process, which has told of the version and could not write the status.
     """
+    status = credential.status
     before = status.upstream.version_id if status.upstream is not None and status.target is not None else None
+    if before is not None and credential.told == version.version_id:
+        before = credential.told
     lags = before not in (None, version.version_id)
     if written is not Written.DATA and not (written is Written.NOTHING and lags):
         return None

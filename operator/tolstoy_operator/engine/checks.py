@@ -14,6 +14,7 @@ from typing import Final
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.errors import StoreError
 from tolstoy_operator.domain.grant import Told, Trouble
+from tolstoy_operator.domain.naming import tool_of
 from tolstoy_operator.domain.oauthdocument import MalformedDocument
 from tolstoy_operator.domain.tokenhealth import Liveness
 from tolstoy_operator.services.tokens import TokenService
@@ -24,6 +25,8 @@ CHECK_SPACING: Final = 600.0
 """Seconds between two questions about one secret, whatever happens."""
 SOON: Final = 60.0
 """Seconds over which first questions are spread."""
+TURN: Final = 0.5
+"""Seconds that each first question of a tool adds to that: ten thousand grants that come at once are no stampede."""
 
 
 @dataclass(slots=True)
@@ -58,6 +61,8 @@ class Checks:
         self._uniform = uniform
         self._scale = time_scale
         self._asked: dict[str, float] = {}
+        self._turns: dict[str | None, float] = {}
+        """When the next first question of a tool may be asked, epoch seconds."""
 
     def plan(self, name: str, told: Told, *, fresh: bool) -> Check:
         """The first question about a version. `fresh`: somebody else stored it, and no status tells of it yet."""
@@ -65,8 +70,8 @@ class Checks:
             return Check()
         dead = told.trouble if told.trouble is not None and told.trouble.reason is Reason.REVOKED else None
         soon = fresh or dead is not None
-        pause = self._uniform(0.0, SOON) if soon else self._uniform(CHECK_EVERY / 10, CHECK_EVERY)
-        return Check(self._not_before(name, self._clock() + pause * self._scale), alive=told.alive, dead=dead)
+        at = self._soon(name) if soon else self._in(self._uniform(CHECK_EVERY / 10, CHECK_EVERY))
+        return Check(self._not_before(name, at), alive=told.alive, dead=dead)
 
     def hasten(self, name: str, check: Check) -> None:
         """Ask as soon as it is decent."""
@@ -83,13 +88,18 @@ class Checks:
         return check.at is not None and check.at <= self._clock()
 
     async def ask(self, name: str, version: str, check: Check) -> Liveness:
-        """Ask once. `UNKNOWN` also when the token that was asked about is not that of `version`."""
-        now = self._asked[name] = self._clock()
-        check.at = now + self._uniform(0.9 * CHECK_EVERY, CHECK_EVERY) * self._scale
+        """Ask once. `UNKNOWN` also when the token that was asked about is not that of `version`.
+
+        A provider that has to be left alone for a while is asked soon after that.
+        """
+        self._asked[name] = self._clock()
+        check.at = self._in(self._uniform(0.9 * CHECK_EVERY, CHECK_EVERY))
         try:
             found = await self._tokens.validate_health(name)
         except (StoreError, MalformedDocument):
             return Liveness.UNKNOWN
+        if (pause := found.health.retry_after) is not None:
+            check.at = self._not_before(name, self._soon(name) + pause)
         if found.version != version or found.health.liveness is Liveness.UNKNOWN:
             return Liveness.UNKNOWN
         check.alive = found.health.liveness is Liveness.ALIVE
@@ -100,6 +110,16 @@ class Checks:
     def forget(self, name: str) -> None:
         """Nobody uses the secret any more."""
         self._asked.pop(name, None)
+
+    def _in(self, seconds: float) -> float:
+        return self._clock() + seconds * self._scale
+
+    def _soon(self, name: str) -> float:
+        """When to ask about one of perhaps many tokens that are to be asked about soon."""
+        tool = tool_of(name)
+        turn = max(self._turns.get(tool, 0.0), self._clock())
+        self._turns[tool] = turn + TURN * self._scale
+        return turn + self._uniform(0.0, SOON) * self._scale
 
     def _not_before(self, name: str, moment: float) -> float:
         asked = self._asked.get(name)

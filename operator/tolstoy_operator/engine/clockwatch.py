@@ -30,7 +30,10 @@ class ClockWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                _log.exception("what is due was not worked out anew, the next look tries again")
             await asyncio.sleep(PAUSE)
 
     def look(self) -> None:
@@ -39,5 +42,5 @@ class ClockWatch:
         by = difference - self._difference
         if abs(by) > TOLERANCE:
             _log.warning("the clock was set by %+.0f s: what is due is worked out anew", by)
-            self._difference = difference
             self._moved()
+            self._difference = difference

@@ -20,12 +20,12 @@ from tolstoy_operator.api.reasons import Reason, Told
 from tolstoy_operator.domain.revocation import Leave, leave
 from tolstoy_operator.domain.schedule import backoff
 from tolstoy_operator.domain.status import Finding, parse_time
-from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Credential, Key, Namespace
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.kube.errors import Forbidden, KubeError
 from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.finalizers import FinalizersApi
-from tolstoy_operator.observability.audit import Actor
 from tolstoy_operator.services.revocation import Outcome, RevocationService
 
 _log = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ class Departures:
         self._pending: dict[str, str] = {}
         self._over: set[str] = set()
         """UIDs of credentials that we have let go. The watch may show them for a moment more, as they were."""
+        self._quit: set[str] = set()
+        """UIDs of credentials that ask for nothing any more, whatever has become of it. Some are yet to be let go."""
 
     async def prepare(self, credential: Credential, namespace: Namespace) -> Finding | None:
         """Have a live credential carry the finalizer exactly while it is of use. Raises `KubeError`.
@@ -127,20 +129,20 @@ class Departures:
             return None
         if credential.uid in self._over:
             return None
-        namespace = self._inventory.namespace(key[0])
-        if namespace is None:
-            return _UNKNOWN_NAMESPACE_PAUSE
-        farewell = await self._farewell(credential, namespace)
-        if farewell.pause is not None:
-            await self._tell_pending(credential, farewell)
-            return farewell.pause
-        await self._tell(credential, farewell)
-        if not farewell.settled:
-            await self._finish(credential)
+        if credential.uid not in self._quit:
+            namespace = self._inventory.namespace(key[0])
+            if namespace is None:
+                return _UNKNOWN_NAMESPACE_PAUSE
+            farewell = await self._farewell(credential, namespace)
+            if farewell.pause is not None:
+                await self._tell_pending(credential, farewell)
+                return farewell.pause
+            await self._tell(credential, farewell)
+            if not farewell.settled:
+                await self._finish(credential)
         await self._hold(credential, wanted=False)
-        self._over = {uid for uid in self._over if self._inventory.is_live(uid)} | {credential.uid}
-        if farewell.settled:
-            await self._finish(credential)
+        self._over = self._live(self._over) | {credential.uid}
+        await self._finish(credential)
         self._failures.pop(credential.uid, None)
         self._pending.pop(credential.uid, None)
         self._since.pop(credential.uid, None)
@@ -167,10 +169,9 @@ class Departures:
         fate, upstream = self._fate(credential, namespace), credential.upstream
         if fate is not Leave.REVOKE or upstream is None:
             return _Farewell(Told.SKIPPED, f"the grant was not revoked: {self._why(credential, fate)}")
-        if self._is_used(upstream):
+        if self._inventory.wishes(upstream):
             return _Farewell(Told.KEPT, f"other ToolCredentials use {upstream}, so its grant stays", warning=False)
-        actor = Actor(*credential.key, credential.uid)
-        result = await self._revocations.revoke(upstream, actor=actor)
+        result = await self._revocations.revoke(upstream, actor=credential.actor)
         note = f"{upstream}: {result.cause}"
         match result.outcome:
             case Outcome.REVOKED:
@@ -214,17 +215,28 @@ class Departures:
             return "the spec cannot be read"
         return _CAUSES[fate].format(namespace=credential.key[0], tool=credential.spec.tool if credential.spec else "")
 
-    def _is_used(self, upstream: str) -> bool:
-        users = (self._inventory.credential(key) for key in self._inventory.users_of(upstream))
-        return any(user is not None and not user.deleting for user in users)
-
     async def _finish(self, credential: Credential) -> None:
         """Of a settled grant this comes last: whoever is asked again after a crash must not take a new one for the old.
 
-        Of one that lives on it comes first: it must not stay marked for ever.
+        Of one that lives on it comes first: it must not stay marked for ever. Of several deletions of one secret the
+        last one does it: until then the others have to know which grant was meant.
         """
-        if credential.upstream is not None:
+        if credential.uid in self._quit:
+            return
+        self._quit = self._live(self._quit) | {credential.uid}
+        if credential.upstream is not None and not self._is_asked_for(credential.upstream):
             await self._revocations.finish(credential.upstream)
+
+    def _is_asked_for(self, upstream: str) -> bool:
+        """Whether a deletion is to end the grant, or has to be told what became of it."""
+        users = (self._inventory.credential(key) for key in self._inventory.users_of(upstream))
+        return any(
+            user is not None and user.deleting and names.FINALIZER in user.finalizers and user.uid not in self._quit
+            for user in users
+        )
+
+    def _live(self, uids: set[str]) -> set[str]:
+        return {uid for uid in uids if self._inventory.is_live(uid)}
 
     async def _hold(self, credential: Credential, *, wanted: bool) -> None:
         if wanted == (names.FINALIZER in credential.finalizers):

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from tolstoy_operator.api.reasons import SOUND_REASONS, Reason
 from tolstoy_operator.domain.schedule import backoff
 from tolstoy_operator.engine.bindings import Unbound
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.janitor import Janitor
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.kube.errors import Conflict, KubeError
 

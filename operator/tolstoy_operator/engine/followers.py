@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tolstoy_operator.engine.change import Change
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.propagation import Propagator
+from tolstoy_operator.engine.records import Credential
 from tolstoy_operator.engine.restarts import Restarts
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube.client import KubeClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.reasons import LOST_REASONS, Reason
 from tolstoy_operator.domain.grant import Trouble
 from tolstoy_operator.engine.checks import Check
 
@@ -18,7 +18,7 @@ class Grant:
     found out what the protocol knows of it; `awaited`: somebody waits for that. `lead`: what its users want (see
     `TokenService.due_at`). `consent_ends`: whatever is done; None when it does not, or nobody knows. `unusable`: why a
     workload cannot use the access token, empty when it can. `check`: what its provider said of it.
-    `commanded_at`: when a person asked for a refresh that was begun.
+    `commanded_at`: when a person asked for a refresh that was begun; `commands`: how often again, in trouble.
     """
 
     arn: str
@@ -33,6 +33,7 @@ class Grant:
     lead: float | None = None
     consent_ends: float | None = None
     commanded_at: float | None = None
+    commands: int = 0
     unusable: str = ""
     check: Check = field(default_factory=Check)
 
@@ -46,7 +47,7 @@ def same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:
 
 def is_final(trouble: Trouble | None) -> bool:
     """Whether only a new consent helps."""
-    return trouble is not None and trouble.reason in (Reason.REAUTHORIZATION_REQUIRED, Reason.ROTATION_RESPONSE_LOST)
+    return trouble is not None and trouble.reason in LOST_REASONS
 
 
 def is_hopeful(trouble: Trouble | None) -> bool:

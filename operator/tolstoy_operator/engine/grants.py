@@ -15,17 +15,19 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.reasons import LOST_REASONS, Reason
+from tolstoy_operator.api.v1 import ToolCredentialSpec
 from tolstoy_operator.domain.grant import Told, Trouble
 from tolstoy_operator.domain.naming import tool_of
-from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.refresh import intact
-from tolstoy_operator.domain.schedule import refresh_retry
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, intact
+from tolstoy_operator.domain.schedule import doubled, refresh_retry
 from tolstoy_operator.domain.tokenhealth import Liveness
 from tolstoy_operator.engine.checks import Checks
 from tolstoy_operator.engine.grant import Grant, is_final, is_hopeful, same_or
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.grantproblems import pause_after, reason_of
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.questions import Questions
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.turns import Turns
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.services.refresh.endings import Problem
@@ -41,30 +43,13 @@ PROBE_PAUSE: Final = 6 * 3600.0
 COMMAND_PAUSE: Final = 60.0
 """Seconds for which a person's further commands to refresh a token change nothing: whoever may annotate a credential
 must not be able to have the provider asked without end, which would be held against the application of all."""
+LONGEST_COMMAND_PAUSE: Final = 64 * COMMAND_PAUSE
+"""It doubles with each command in trouble: a try can cost one of the hundred versions that a secret takes in a day, and
+without one left not even a new consent is refreshed."""
 LONGEST_PROBE_PAUSE: Final = 24 * 3600.0
 PROBES: Final = 9
 """How often, which makes a week of it."""
-_FINAL = frozenset({Problem.REAUTHORIZATION_REQUIRED, Problem.ROTATION_RESPONSE_LOST})
-"""A new consent helps; only a wrong verdict is cured by trying again."""
 
-_PAUSES = {
-    Problem.CLIENT_MISCONFIGURED: 300.0,
-    Problem.TOKEN_ENDPOINT_NOT_ALLOWED: 3600.0,
-    Problem.VERSION_BUDGET_EXCEEDED: 3600.0,
-    Problem.SECRET_MALFORMED: 3600.0,
-    Problem.REVOKED: 3600.0,
-}
-"""Seconds until another look at what a person has to correct; a change of the secret is noticed anyway."""
-
-_REASONS = {
-    Problem.REAUTHORIZATION_REQUIRED: Reason.REAUTHORIZATION_REQUIRED,
-    Problem.ROTATION_RESPONSE_LOST: Reason.ROTATION_RESPONSE_LOST,
-    Problem.CLIENT_MISCONFIGURED: Reason.CLIENT_MISCONFIGURED,
-    Problem.TOKEN_ENDPOINT_NOT_ALLOWED: Reason.TOKEN_ENDPOINT_NOT_ALLOWED,
-    Problem.VERSION_BUDGET_EXCEEDED: Reason.VERSION_BUDGET_EXCEEDED,
-    Problem.REVOKING: Reason.REVOKED,
-    Problem.REVOKED: Reason.REVOKED,
-}
 _REVOKED: Final = "the grant was revoked"
 _DEAD: Final = "the provider does not accept the access token any more"
 _NOTHING: Final = Told()
@@ -119,11 +104,11 @@ class Grants:
         """
         name = version.name
         grant = self._grants.get(name)
-        if grant is None or grant.version != version.version_id or grant.lead != self._lead(name):
+        if grant is None or grant.version != version.version_id:
             grant = self._renew(name, version.arn, version.version_id, document, told)
-            self._schedule(name, self._first_look(grant))
-        elif not self._queue.knows(_key(name)):
-            self._schedule(name, self._first_look(grant))
+        elif not self._has_another_lead(name, grant, document) and self._turns.knows(_key(name)):
+            return grant
+        self._schedule(name, self._first_look(grant))
         return grant
 
     def trouble(self, name: str) -> Trouble | None:
@@ -141,6 +126,10 @@ class Grants:
         grant.awaited = True
         return True
 
+    def tools(self) -> set[str]:
+        """Whose tokens are refreshed."""
+        return {tool for tool, _ in map(_key, self._grants)}
+
     def oldest_overdue(self) -> float:
         """Seconds for which the most overdue refresh has been due, without those that only a person can help."""
         now = self._clock()
@@ -148,7 +137,7 @@ class Grants:
         return max(0.0, max(waits, default=0.0))
 
     def refresh_now(self, name: str, uid: str, mark: str) -> None:
-        """Look at once, and try also a grant whose refusal is on record; for the same tokens once a minute only.
+        """Look at once, and try also a grant whose refusal is on record; for the same tokens once a minute at most.
 
         `uid`, `mark`: the credential that asks, and with which mark. While its question waits in `questions`, the pass
         that answers it has not ended; all users are told when it has.
@@ -156,9 +145,12 @@ class Grants:
         grant, now = self._grants.get(name), self._clock()
         if grant is None or self.questions.knows(name, uid, mark):
             return
-        if grant.commanded_at is not None and abs(now - grant.commanded_at) < COMMAND_PAUSE * self._scale:
-            self.questions.join(name, uid, mark)
-            return
+        if grant.commanded_at is not None:
+            pause = doubled(COMMAND_PAUSE, grant.commands, LONGEST_COMMAND_PAUSE) * self._scale
+            if abs(now - grant.commanded_at) < pause:
+                self.questions.join(name, uid, mark)
+                return
+            grant.commands += grant.trouble is not None
         grant.commanded_at = now
         self.questions.ask(name, uid, mark)
         self._insist.add(name)
@@ -218,6 +210,7 @@ class Grants:
         if grant is None or not self._is_used(name):
             self._grants.pop(name, None)
             self._checks.forget(name)
+            self._tokens.forget(name)
             return None
         insist = name in self._insist
         self._insist.discard(name)
@@ -286,7 +279,7 @@ class Grants:
     def _trouble_of(self, name: str, grant: Grant, result: Refreshed) -> Trouble | None:
         now = self._clock()
         if result.problem is not None:
-            return Trouble(_REASONS.get(result.problem, Reason.REFRESH_FAILING), result.cause, now)
+            return Trouble(reason_of(result.problem), result.cause, now)
         if result.document is not None:
             return self._inherent(name, result.document) or grant.check.dead
         if result.rival:
@@ -299,22 +292,22 @@ class Grants:
 
     def _next_look(self, name: str, grant: Grant, result: Refreshed) -> float | None:
         if result.problem is not None:
-            return self._next_try(name, grant, result)
+            return self._next_try(name, grant, result, result.problem)
         if result.document is None:
             return result.retry_after if not result.foreign else LOOK_PAUSE * self._scale
         moments = [moment - self._clock() for moment in (grant.due_at, grant.check.at) if moment is not None]
         rests = [rest if rest > 0 else LOOK_PAUSE * self._scale for rest in moments]
         return min((*rests, *([] if result.retry_after is None else [result.retry_after])), default=None)
 
-    def _next_try(self, name: str, grant: Grant, result: Refreshed) -> float | None:
-        if result.problem in _FINAL:
+    def _next_try(self, name: str, grant: Grant, result: Refreshed, problem: Problem) -> float | None:
+        if reason_of(problem) in LOST_REASONS:
             return self._next_probe(name, grant)
-        usual = _PAUSES.get(result.problem or Problem.REFRESH_FAILING)
+        usual = pause_after(problem, grant.failures)
         if usual is not None:
             pause = self._uniform(0.9 * usual, 1.1 * usual) * self._scale
         else:
             # The store is asked without a claim, so that there is no need to be slow once the token has ended.
-            costly = result.problem is not Problem.UPSTREAM_UNAVAILABLE
+            costly = problem is not Problem.UPSTREAM_UNAVAILABLE
             expired = costly and grant.expires_at is not None and grant.expires_at <= self._clock()
             pause = refresh_retry(grant.failures, expired=expired, uniform=self._uniform) * self._scale
         if result.retry_after is None:
@@ -324,7 +317,7 @@ class Grants:
     def _next_probe(self, name: str, grant: Grant) -> float | None:
         if grant.due_at is None or grant.probes >= PROBES:
             return None
-        pause = min(LONGEST_PROBE_PAUSE, PROBE_PAUSE * float(2**grant.probes))
+        pause = doubled(PROBE_PAUSE, grant.probes, LONGEST_PROBE_PAUSE)
         grant.probes += 1
         self._insist.add(name)
         return pause * self._scale
@@ -341,13 +334,7 @@ class Grants:
 
     def _is_used(self, name: str) -> bool:
         """Whether anybody may have it and wants it."""
-        for key in self._inventory.users_of(name):
-            user, namespace = self._inventory.credential(key), self._inventory.namespace(key[0])
-            if user is None or user.spec is None or user.spec.suspend or user.deleting or namespace is None:
-                continue
-            if namespace.binding.allows(user.spec):
-                return True
-        return False
+        return bool(self._wishes(name))
 
     def _inherent(self, name: str, document: OAuthDocument) -> Trouble | None:
         """What is wrong with a document by itself."""
@@ -356,13 +343,25 @@ class Grants:
             return Trouble(Reason.REVOKED, _REVOKED, now)
         ends = document.expires_at is not None or document.access_token is None
         lacking = self._tokens.lacks(name, document) if ends else None
-        return None if lacking is None else Trouble(_REASONS[lacking.problem], lacking.cause, now)
+        return None if lacking is None else Trouble(reason_of(lacking.problem), lacking.cause, now)
 
     def _lead(self, name: str) -> float | None:
-        """The smallest that its users want, seconds; None when nobody wants any."""
-        users = (self._inventory.credential(key) for key in self._inventory.users_of(name))
-        wishes = (user.spec.oauth.lead_s for user in users if user is not None and user.spec and user.spec.oauth)
-        return min((wish for wish in wishes if wish is not None), default=None)
+        """The smallest that anybody wants who may have it, seconds; None when nobody wants any."""
+        leads = (spec.oauth.lead_s for spec in self._wishes(name) if spec.oauth)
+        return min((lead for lead in leads if lead is not None), default=None)
+
+    def _wishes(self, name: str) -> list[ToolCredentialSpec]:
+        return [spec for spec in self._inventory.wishes(name) if not spec.suspend]
+
+    def _has_another_lead(self, name: str, grant: Grant, document: OAuthDocument) -> bool:
+        """Take in what its users want now. Returns whether that makes another plan: a try after a failure stays."""
+        lead = self._lead(name)
+        if lead == grant.lead:
+            return False
+        grant.lead = lead
+        if grant.due_at is not None:
+            grant.due_at = self._tokens.due_at(name, document, lead)
+        return grant.trouble is None or not grant.looked
 
     def _renew(self, name: str, arn: str, version: str, document: OAuthDocument, told: Told = _NOTHING) -> Grant:
         """Begin anew with another version."""

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from tolstoy_operator.api.v1 import ConditionStatus, ConditionType, ToolCredentialStatus
 from tolstoy_operator.domain.status import condition, parse_time
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
 from tolstoy_operator.engine.grants import Grants
-from tolstoy_operator.engine.inventory import Credential, Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Credential, Key
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.observability.http import Check
@@ -110,6 +113,10 @@ class Health:
         """For how long the most overdue refresh has been due that the operator is at."""
         return self._grants.oldest_overdue()
 
+    def refreshed_tools(self) -> set[str]:
+        """The tools whose tokens this process refreshes."""
+        return self._grants.tools()
+
     def withdrawals_held(self) -> bool:
         """Whether so many bindings went at once that no Secret is withdrawn."""
         return self._unbound.held()
@@ -133,7 +140,7 @@ class Health:
                 "connected": False if down else True if self._upstream.last_success else None,
                 "unavailableSince": down.isoformat() if down else None,
                 "lastAnswer": self._upstream.last_success,
-                "cache": asdict(self._secrets.stats()),
+                "cache": {to_camel(name): count for name, count in asdict(self._secrets.stats()).items()},
             },
             "credentials": {"total": sum(by_reason.values()), "byReason": by_reason},
             "withdrawalsHeld": self._unbound.held(),

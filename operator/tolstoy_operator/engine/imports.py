@@ -9,32 +9,49 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
 
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.documents import MalformedSecret
 from tolstoy_operator.domain.errors import StoreError
 from tolstoy_operator.domain.firsttokens import FirstTokens, read_first_tokens, source_label
+from tolstoy_operator.domain.status import format_time
 from tolstoy_operator.domain.tenancy import Binding
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.problem import Problem, from_store
+from tolstoy_operator.engine.records import Credential
 from tolstoy_operator.kube.client import Object
 from tolstoy_operator.kube.errors import Conflict, NotFound
+from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.secrets import SecretsApi
-from tolstoy_operator.observability.audit import Actor, Entry, Operation, record
-from tolstoy_operator.services.resolver import OAuthCredentials, SecretsResolver
+from tolstoy_operator.observability.audit import KEPT, Entry, Operation, record
+from tolstoy_operator.services.resolver import NewerConsent, OAuthCredentials, SecretsResolver
 
 _log = logging.getLogger(__name__)
+_SKIPPED: Final = "ImportSkipped"
+"""Reason of the Event that says that nothing was stored."""
 
 
 class Imports:
-    """Takes in what `spec.initialTokensFrom` names."""
+    """Takes in what `spec.initialTokensFrom` names. `now`: wall clock in UTC."""
 
-    def __init__(self, inventory: Inventory, api: SecretsApi, resolver: SecretsResolver) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        api: SecretsApi,
+        resolver: SecretsResolver,
+        *,
+        events: EventsApi,
+        now: Callable[[], datetime],
+    ) -> None:
         self._inventory = inventory
         self._api = api
         self._resolver = resolver
+        self._events = events
+        self._now = now
 
     async def take(self, credential: Credential, binding: Binding) -> None:
         """Store first tokens if there are any. Raises `Problem`, and `KubeError` when the API server is away."""
@@ -59,19 +76,30 @@ class Imports:
             _log.debug("the first tokens are gone", extra={"namespace": existing.namespace})
 
     async def _store(self, credential: Credential, tool: str, org_id: str, body: Object) -> None:
-        upstream, actor = credential.upstream or "", Actor(*credential.key, credential.uid)
+        upstream, actor = credential.upstream or "", credential.actor
+        source = body["metadata"]["name"]
         try:
             tokens = read_first_tokens(_data(body))
+            issued_at = tokens.issued_at or _created(body)
             version = await self._resolver.set_oauth_credentials(
-                tool, org_id, _credentials(tokens), issued_at=tokens.issued_at or _created(body), actor=actor
+                tool, org_id, _credentials(tokens), issued_at=issued_at, actor=actor
             )
+        except NewerConsent as stays:
+            record(Entry(Operation.IMPORT, upstream, KEPT, actor, stays.version, target=source))
+            given_at = datetime.fromtimestamp(stays.given_at, UTC)
+            times = f"its tokens are of {_told(issued_at)}, the consent in {upstream} is of {_told(given_at)} and stays"
+            await self._tell(credential, f"{source_label(source)}: nothing was stored; {times}")
         except MalformedSecret as problem:
-            where = source_label(body["metadata"]["name"])
-            raise Problem(Reason.SECRET_MALFORMED, f"{where}: {problem.cause}") from None
+            raise Problem(Reason.SECRET_MALFORMED, f"{source_label(source)}: {problem.cause}") from None
         except StoreError as error:
-            record(Entry(Operation.IMPORT, upstream, type(error).__name__, actor))
+            record(Entry(Operation.IMPORT, upstream, type(error).__name__, actor, target=source))
             raise from_store(error, upstream) from None
-        record(Entry(Operation.IMPORT, upstream, actor=actor, version=version))
+        else:
+            record(Entry(Operation.IMPORT, upstream, actor=actor, version=version, target=source))
+
+    async def _tell(self, credential: Credential, note: str) -> None:
+        transition = Transition(*credential.key, credential.uid, warning=True, reason=_SKIPPED, note=note)
+        await self._events.post(transition, at=self._now())
 
 
 def _credentials(tokens: FirstTokens) -> OAuthCredentials:
@@ -94,6 +122,10 @@ def _data(body: Object) -> dict[str, bytes]:
         return {key: base64.b64decode(value, validate=True) for key, value in (body.get("data") or {}).items()}
     except (binascii.Error, ValueError):
         raise MalformedSecret("the data cannot be decoded") from None
+
+
+def _told(moment: datetime) -> str:
+    return format_time(moment.astimezone(UTC))
 
 
 def _created(body: Object) -> datetime:

@@ -10,98 +10,26 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from sys import intern
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from tolstoy_operator.api import names
-from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.api.v1 import CreationPolicy, ToolCredentialSpec, ToolCredentialStatus
+from tolstoy_operator.api.v1 import ToolCredentialSpec
 from tolstoy_operator.domain.existing import ExistingSecret, Fingerprint, existing_secret
-from tolstoy_operator.domain.naming import InvalidName, target_name, upstream_name
 from tolstoy_operator.domain.ownership import Claim
-from tolstoy_operator.domain.packedstatus import PackedStatus
-from tolstoy_operator.domain.tenancy import Binding, binding_of
-
-Key = tuple[str, str]
-"""Namespace and name."""
+from tolstoy_operator.engine.records import (
+    Credential,
+    Key,
+    Namespace,
+    credential_of,
+    differs,
+    key_of,
+    namespace_of,
+    of_others,
+)
 
 REMEMBERED_ENDS = 10_000
 """How many objects that went are remembered, so that a list from before does not bring them back."""
 
 K = TypeVar("K", str, Key)
-
-
-@dataclass(slots=True)
-class Credential:
-    """A ToolCredential as last seen. `spec` is None when it cannot be read; `spec_problem` says where."""
-
-    key: Key
-    uid: str
-    version: int
-    generation: int
-    created: str
-    deleted_at: str | None
-    force_sync: str | None
-    spec: ToolCredentialSpec | None
-    spec_problem: str
-    packed_status: PackedStatus
-    finalizers: tuple[str, ...] = ()
-
-    @property
-    def status(self) -> ToolCredentialStatus:
-        """What the operator said last."""
-        return self.packed_status.unpack()
-
-    @property
-    def reason(self) -> Reason | None:
-        """The summary of the status; None before the first one."""
-        return self.packed_status.reason
-
-    @property
-    def new_mark(self) -> str | None:
-        """The force-sync that nobody has acknowledged yet, if there is one."""
-        if self.force_sync is None or self.force_sync == self.status.last_handled_force_sync:
-            return None
-        return self.force_sync
-
-    @property
-    def deleting(self) -> bool:
-        """Whether its deletion has begun."""
-        return self.deleted_at is not None
-
-    @property
-    def target(self) -> Key | None:
-        """Namespace and name of the Secret that the credential wants to own or merge into."""
-        return (self.key[0], target_name(self.spec, self.key[1])) if self.spec else None
-
-    @property
-    def upstream(self) -> str | None:
-        """The name of its secret upstream."""
-        return upstream_name(self.spec) if self.spec else None
-
-    @property
-    def source(self) -> Key | None:
-        """Namespace and name of the Secret with first tokens, if the spec names one."""
-        named = self.spec.initial_tokens_from if self.spec else None
-        return (self.key[0], named.secret_ref.name) if named else None
-
-    @property
-    def owns(self) -> bool:
-        """Whether it claims its target as a whole."""
-        return self.spec is not None and self.spec.target.creation_policy is CreationPolicy.OWNER
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """A Namespace as last seen."""
-
-    name: str
-    version: int
-    terminating: bool
-    binding: Binding
 
 
 class Inventory:
@@ -148,6 +76,18 @@ class Inventory:
         """The credentials that use an upstream secret."""
         return frozenset(self._by_upstream.get(upstream, ()))
 
+    def wishes(self, upstream: str) -> list[ToolCredentialSpec]:
+        """The specs of those who use an upstream secret and may: bound to it, and not about to go.
+
+        A namespace that is unknown counts as bound: what ends a grant must not rest on not knowing.
+        """
+        users = ((self._credentials[key], self.namespace(key[0])) for key in self.users_of(upstream))
+        return [
+            user.spec
+            for user, namespace in users
+            if user.spec and not user.deleting and (namespace is None or namespace.binding.allows(user.spec))
+        ]
+
     def behind(self, upstream: str, version_id: str | None) -> frozenset[Key]:
         """The credentials whose mirror was last made from another version of an upstream secret than this one."""
         return frozenset(key for key in self.users_of(upstream) if _mirrored(self._credentials[key]) != version_id)
@@ -176,22 +116,27 @@ class Inventory:
 
     def observe_credential(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a ToolCredential. Returns it when somebody else changed something that matters."""
-        known = self._credentials.get(_key(body))
+        known = self._credentials.get(key_of(body))
         if not self._is_news(known, body):
             return frozenset()
-        fresh = _credential(body, known)
+        fresh = credential_of(body, known)
         concerned = self._replace(known, fresh)
-        return concerned if known is None or _differs(known, fresh) else frozenset()
+        return concerned if known is None or differs(known, fresh) else frozenset()
 
     def note_credential(self, body: Mapping[str, Any]) -> None:
-        """Take in the response to our own status write. A spec that changed meanwhile is left to the watch to tell."""
-        known = self._credentials.get(_key(body))
-        fresh = _credential(body, known)
-        if known is None or (known.uid, known.generation) != (fresh.uid, fresh.generation):
+        """Take in the response to our own write. What others changed meanwhile is left to the watch to tell."""
+        known = self._credentials.get(key_of(body))
+        fresh = credential_of(body, known)
+        if known is None or of_others(known) != of_others(fresh):
             return
         if fresh.version > known.version:
             known.version, known.finalizers = fresh.version, fresh.finalizers
             known.packed_status = fresh.packed_status
+
+    def note_told(self, uid: str, version_id: str) -> None:
+        """The data of this version of its upstream secret was told of, for the credential with this UID."""
+        if uid in self._by_uid:
+            self._credentials[self._by_uid[uid]].told = version_id
 
     def forget_credential(self, key: Key, uid: str) -> frozenset[Key]:
         """A ToolCredential is gone. Returns the others that its target or keys concern."""
@@ -205,7 +150,7 @@ class Inventory:
 
     def observe_secret(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a Secret that carries our label. Returns the credentials whose Secret looks different now."""
-        key = _key(body)
+        key = key_of(body)
         if not self._is_news(self._secrets.get(key), body):
             return frozenset()
         fresh = existing_secret(body, self._fingerprint)
@@ -226,13 +171,7 @@ class Inventory:
 
     def observe_namespace(self, body: Mapping[str, Any]) -> frozenset[Key]:
         """Take in a Namespace. Returns its credentials when its binding changed."""
-        meta = body["metadata"]
-        fresh = Namespace(
-            name=meta["name"],
-            version=int(meta["resourceVersion"]),
-            terminating="deletionTimestamp" in meta,
-            binding=binding_of(meta.get("annotations")),
-        )
+        fresh = namespace_of(body)
         known = self._namespaces.get(fresh.name)
         if known is not None and fresh.version <= known.version:
             return frozenset()
@@ -315,54 +254,6 @@ class Inventory:
     def _concerned(self, key: Key, secret: ExistingSecret) -> frozenset[Key]:
         owners = {self._by_uid[uid] for uid in _owners(secret) if uid in self._by_uid}
         return self.targeting(key) | self._by_source.get(key, set()) | owners
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return intern(body["metadata"]["namespace"]), body["metadata"]["name"]
-
-
-def _credential(body: Mapping[str, Any], known: Credential | None) -> Credential:
-    meta = body["metadata"]
-    generation = int(meta.get("generation", 1))
-    if known is not None and (known.uid, known.generation) == (meta["uid"], generation):
-        spec, problem = known.spec, known.spec_problem  # most events are about a status
-    else:
-        spec, problem = _spec(body.get("spec"))
-    return Credential(
-        key=known.key if known is not None else _key(body),
-        uid=meta["uid"],
-        version=int(meta["resourceVersion"]),
-        generation=generation,
-        created=meta.get("creationTimestamp", ""),
-        deleted_at=meta.get("deletionTimestamp"),
-        force_sync=(meta.get("annotations") or {}).get(names.FORCE_SYNC),
-        spec=spec,
-        spec_problem=problem,
-        packed_status=PackedStatus.of(body.get("status")),
-        finalizers=tuple(meta.get("finalizers") or ()),
-    )
-
-
-def _spec(raw: Any) -> tuple[ToolCredentialSpec | None, str]:
-    try:
-        spec = ToolCredentialSpec.model_validate(raw)
-        upstream_name(spec)
-    except InvalidName as error:
-        return None, f"not valid: {error}"
-    except ValidationError as error:
-        where = {".".join(("spec", *map(str, item["loc"]))) for item in error.errors(include_input=False)}
-        return None, f"not valid: {', '.join(sorted(where))}"
-    return spec, ""
-
-
-def _differs(known: Credential, fresh: Credential) -> bool:
-    return _interest(known) != _interest(fresh)
-
-
-def _interest(item: Credential) -> tuple[object, ...]:
-    # The status is among them: what somebody else writes into it is overwritten, not believed.
-    held = names.FINALIZER in item.finalizers
-    return item.uid, item.generation, item.deleting, item.force_sync, item.packed_status, held
 
 
 def _mirrored(item: Credential) -> str | None:

@@ -7,8 +7,10 @@ was faster, it is refused, and what is there now is looked at before anything el
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from enum import IntEnum
+from typing import NamedTuple, TypeVar
 
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import Reason
@@ -16,14 +18,18 @@ from tolstoy_operator.domain import manifest
 from tolstoy_operator.domain.existing import ExistingSecret, Fingerprint, existing_secret
 from tolstoy_operator.domain.manifest import DesiredSecret, Identity, Operation
 from tolstoy_operator.domain.ownership import holder_uid, winner
-from tolstoy_operator.engine.inventory import Credential, Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.problem import Problem
+from tolstoy_operator.engine.records import Credential, Key
 from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, NotFound, Unprocessable
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.observability import audit
+from tolstoy_operator.observability.audit import Actor, Entry
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 class Written(IntEnum):
@@ -34,15 +40,32 @@ class Written(IntEnum):
     DATA = 2
 
 
-class Mirror:
-    """Secrets in the cluster, written for credentials."""
+class _Merged(NamedTuple):
+    """Which keys a credential has merged into which Secret, and from where they are."""
 
-    def __init__(self, inventory: Inventory, api: SecretsApi, fingerprint: Fingerprint) -> None:
+    secret_uid: str
+    keys: frozenset[str]
+    upstream: str | None
+    version_id: str | None
+
+
+class Mirror:
+    """Secrets in the cluster, written for credentials. `record`: audits each write, however it ends."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        api: SecretsApi,
+        fingerprint: Fingerprint,
+        *,
+        record: Callable[[Entry], None] = audit.record,
+    ) -> None:
         self._inventory = inventory
         self._api = api
         self._fingerprint = fingerprint
-        self._merged: dict[str, tuple[str, frozenset[str]]] = {}
-        """UID of the Secret and the keys that a credential has merged into it, by the credential's UID."""
+        self._record = record
+        self._merged: dict[str, _Merged] = {}
+        """By the UID of the credential."""
 
     def check_claim(self, credential: Credential) -> None:
         """Raises `Problem` (TargetConflict) when another credential or somebody else has the target."""
@@ -100,18 +123,15 @@ class Mirror:
             raise AssertionError
         if not self._inventory.is_live(credential.uid):
             return Written.NOTHING  # it went while its value was read
-        owner = Identity(credential.key[0], credential.key[1], credential.uid)
+        entry = Entry(audit.Operation.MIRROR, upstream, actor=credential.actor, version=version_id, target=name)
         try:
             if credential.owns:
+                owner = Identity(credential.key[0], credential.key[1], credential.uid)
                 desired = manifest.desired_secret(owner, credential.spec, name, data, version_id)
-                written = await self._own(desired)
-            else:
-                written = await self._merge(credential, name, data)
+                return await self._audited(entry, self._own(desired))
+            return await self._audited(entry, self._merge(credential, name, data, version_id))
         except (Forbidden, Unprocessable) as error:
             raise _refused(name, error) from None
-        if written:
-            _audit(audit.Operation.MIRROR, audit.Actor(*credential.key, credential.uid), name, upstream, version_id)
-        return written
 
     async def withdraw(self, credential: Credential, *, except_name: str | None = None) -> None:
         """Take away what the credential has in the cluster; `except_name`: leave that Secret alone.
@@ -124,7 +144,7 @@ class Mirror:
             if credential.owns:
                 await self._delete(existing, credential)
             else:
-                await self.release(existing, audit.Actor(*credential.key, credential.uid))
+                await self._release(existing, credential.uid, _withdrawal(credential, existing.name))
 
     async def strip(self, credential: Credential, keys: frozenset[str]) -> None:
         """Take keys out of what the credential has in the cluster: it may not have them any more.
@@ -137,27 +157,37 @@ class Mirror:
             going = sorted(keys.intersection(ours))
             if not going:
                 continue
+            rewrite = self._api.rewrite(existing.namespace, existing.name, manifest.removal(existing, going))
             try:
-                body = await self._api.rewrite(existing.namespace, existing.name, manifest.removal(existing, going))
+                body = await self._audited(_withdrawal(credential, existing.name), rewrite)
             except Unprocessable:
                 if not credential.owns:
                     raise
                 await self._delete(existing, credential)  # not when it is refused because somebody changed it
             else:
                 self._inventory.observe_secret(body)
-                _audit(audit.Operation.WITHDRAW, audit.Actor(*credential.key, credential.uid), existing.name)
 
-    async def release(self, existing: ExistingSecret, actor: audit.Actor) -> None:
-        """Take the keys that a credential merged out of a Secret of somebody else."""
-        self._merged.pop(actor.uid, None)
-        body, manager = manifest.merged(existing, {}), manifest.merge_manager(actor.uid)
+    async def release(self, existing: ExistingSecret, actor: Actor) -> None:
+        """Take the keys of a credential that is gone out of a Secret of somebody else.
+
+        Where they are from is remembered by the process that merged them, and told nowhere else.
+        """
+        known = self._merged.get(actor.uid)
+        upstream, version = (known.upstream, known.version_id) if known else (None, None)
+        entry = Entry(audit.Operation.WITHDRAW, upstream, actor=actor, version=version, target=existing.name)
+        await self._release(existing, actor.uid, entry)
+
+    async def _audited(self, entry: Entry, write: Awaitable[T]) -> T:
+        """Write, and record how that ended, unless there was nothing to write."""
         try:
-            fresh = await self._api.merge(existing.namespace, existing.name, body, manager=manager)
-        except Conflict:
-            _log.debug("not released: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
-        else:
-            self._inventory.observe_secret(fresh)
-            _audit(audit.Operation.WITHDRAW, actor, existing.name)
+            done = await write
+        except BaseException as error:  # one that was cancelled may have been carried out, too
+            outcome = str(error.reason) if isinstance(error, Problem) else type(error).__name__
+            self._record(replace(entry, outcome=outcome))
+            raise
+        if done is not Written.NOTHING:
+            self._record(entry)
+        return done
 
     async def _own(self, desired: DesiredSecret) -> Written:
         """Returns what it was, or may have been, us who changed."""
@@ -203,22 +233,23 @@ class Mirror:
             raise _conflict(desired.name, "is immutable and holds another value: delete it")
         return manifest.rewrite(existing, desired, self._fingerprint)
 
-    async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes]) -> Written:
+    async def _merge(self, credential: Credential, name: str, data: Mapping[str, bytes], version_id: str) -> Written:
         existing = await self._invited(credential, name)
+        merged = _Merged(existing.uid, frozenset(data), credential.upstream, version_id)
         if manifest.is_merged(existing, credential.uid, data, self._fingerprint):
-            self._merged[credential.uid] = existing.uid, frozenset(data)
+            self._merged[credential.uid] = merged
             return Written.NOTHING
         # What was ours and was edited by hand belongs to the hand now. That we had put it there is remembered, and not
         # looked up in the status, which somebody else may have written.
-        known_uid, known_keys = self._merged.get(credential.uid, ("", frozenset()))
+        known = self._merged.get(credential.uid)
         ours = existing.merged_keys.get(credential.uid, frozenset())
-        ours |= known_keys if known_uid == existing.uid else frozenset()
+        ours |= known.keys if known and known.secret_uid == existing.uid else frozenset()
         foreign = sorted((data.keys() & existing.keys.keys()) - ours)
         if foreign:
             raise _conflict(name, f'has a key "{foreign[0]}" that is not from this ToolCredential')
         body, manager = manifest.merged(existing, data), manifest.merge_manager(credential.uid)
         self._inventory.observe_secret(await self._api.merge(existing.namespace, name, body, manager=manager))
-        self._merged[credential.uid] = existing.uid, frozenset(data)
+        self._merged[credential.uid] = merged
         return Written.DATA
 
     async def _invited(self, credential: Credential, name: str) -> ExistingSecret:
@@ -236,14 +267,24 @@ class Mirror:
             raise _conflict(name, "is immutable")
         return existing
 
-    async def _delete(self, existing: ExistingSecret, credential: Credential) -> None:
+    async def _release(self, existing: ExistingSecret, uid: str, entry: Entry) -> None:
+        body, manager = manifest.merged(existing, {}), manifest.merge_manager(uid)
         try:
-            await self._api.delete(existing.namespace, existing.name, existing.uid, existing.version)
+            merge = self._api.merge(existing.namespace, existing.name, body, manager=manager)
+            self._inventory.observe_secret(await self._audited(entry, merge))
+        except Conflict:
+            _log.debug("not released: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
+        else:
+            known = self._merged.get(uid)
+            if known and known.secret_uid == existing.uid:
+                del self._merged[uid]
+
+    async def _delete(self, existing: ExistingSecret, credential: Credential) -> None:
+        delete = self._api.delete(existing.namespace, existing.name, existing.uid, existing.version)
+        try:
+            await self._audited(_withdrawal(credential, existing.name), delete)
         except (NotFound, Conflict):
             _log.debug("not deleted: the Secret is gone, or has changed", extra={"namespace": existing.namespace})
-        else:
-            actor = audit.Actor(*credential.key, credential.uid)
-            _audit(audit.Operation.WITHDRAW, actor, existing.name, credential.upstream or "")
 
     def _is_of(self, existing: ExistingSecret, credential: Credential) -> bool:
         if credential.owns:
@@ -255,10 +296,11 @@ class Mirror:
         return holder_uid(existing.holder, claims=claims, live_uids=self._inventory.live_uids)
 
 
-def _audit(
-    operation: audit.Operation, actor: audit.Actor, target: str, upstream: str = "", version: str | None = None
-) -> None:
-    audit.record(audit.Entry(operation, upstream, actor=actor, version=version, target=target))
+def _withdrawal(credential: Credential, target: str) -> Entry:
+    """The status tells which version was mirrored last."""
+    shown, upstream = credential.status.upstream, credential.upstream
+    version = shown.version_id if shown and shown.name == upstream else None
+    return Entry(audit.Operation.WITHDRAW, upstream, actor=credential.actor, version=version, target=target)
 
 
 def _key(existing: ExistingSecret) -> Key:

@@ -20,7 +20,8 @@ from typing import Final
 from tolstoy_operator.domain.propagation import Touch, is_immediate, touches
 from tolstoy_operator.domain.refresh import OldAccessToken
 from tolstoy_operator.engine.change import Change
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Credential
 from tolstoy_operator.engine.workqueue import Priority, WorkQueue
 from tolstoy_operator.kube.errors import Forbidden, KubeError, NotFound, Unprocessable
 from tolstoy_operator.kube.pods import PodsApi

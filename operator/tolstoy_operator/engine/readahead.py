@@ -34,4 +34,4 @@ class ReadAhead:
             upstream = credential.upstream
             allowed = namespace.binding.allows(credential.spec) and not namespace.terminating
             if upstream is not None and allowed and not credential.spec.suspend:
-                yield upstream, Actor(*key, credential.uid)
+                yield upstream, credential.actor

@@ -43,15 +43,15 @@ from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grant import Grant
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
-from tolstoy_operator.engine.inventory import Credential, Inventory, Key, Namespace
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.learned import Learned
 from tolstoy_operator.engine.mirror import Mirror, Written
 from tolstoy_operator.engine.problem import Problem, from_store
+from tolstoy_operator.engine.records import Credential, Key, Namespace
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.kube.errors import NotFound
 from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.status import StatusApi
-from tolstoy_operator.observability.audit import Actor
 from tolstoy_operator.services.secrets import Fetched, SecretsService
 
 _log = logging.getLogger(__name__)
@@ -167,8 +167,9 @@ class Reconciler:
             raise _NotSure
         written = await self._mirror.apply(credential, name, data, upstream=upstream, version_id=version.version_id)
         learned.written = written is not Written.NOTHING
-        change = change_of(credential.status, version, written, learned.credential_type)
+        change = change_of(credential, version, written, learned.credential_type)
         if change is not None:
+            self._inventory.note_told(credential.uid, version.version_id)
             self._on_data(credential, change)
         learned.upstream = UpstreamStatus(
             name=upstream, arn=version.arn, version_id=version.version_id, region=self._region
@@ -183,7 +184,7 @@ class Reconciler:
             self._secrets.invalidate(upstream)
         learned.upstream = credential.status.upstream or UpstreamStatus(name=upstream, region=self._region)
         try:
-            fetched = await self._secrets.get(upstream, actor=Actor(*credential.key, credential.uid))
+            fetched = await self._secrets.get(upstream, actor=credential.actor)
         except StoreError as error:
             raise from_store(error, upstream) from None
         finally:

@@ -17,7 +17,7 @@ from typing import Final
 
 from tolstoy_operator.api.v1 import WorkloadKind
 from tolstoy_operator.engine.change import Change
-from tolstoy_operator.engine.inventory import Credential
+from tolstoy_operator.engine.records import Credential
 from tolstoy_operator.kube.errors import KubeError, KubeUnavailable
 from tolstoy_operator.kube.events import EventsApi, Transition
 from tolstoy_operator.kube.workloads import WorkloadsApi

@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from tolstoy_operator.api import names
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
 from tolstoy_operator.kube.errors import Forbidden, Gone, NotFound
@@ -30,6 +31,7 @@ Observe = Callable[[Mapping[str, Any]], frozenset[Key]]
 class Resync:
     """`gone`: told of each credential that vanished; the rest of what changed is returned.
 
+    `unseen`: told of the credentials whose Secret no list can show, since its label was taken off; they need a look.
     `namespaces`: all that the operator has, empty: the whole cluster.
     """
 
@@ -39,13 +41,16 @@ class Resync:
         inventory: Inventory,
         *,
         gone: Callable[[Key, str], None],
+        unseen: Callable[[Iterable[Key]], None],
         namespaces: Collection[str] = (),
     ) -> None:
         self._client = client
         self._inventory = inventory
         self._gone = gone
+        self._unseen = unseen
         self._namespaces = namespaces
         self._changed: set[Key] = set()
+        self._rebound: set[Key] = set()
 
     async def run(self) -> frozenset[Key]:
         """List all. Returns the credentials that something changed for. Raises `KubeError`.
@@ -66,13 +71,18 @@ class Resync:
         return frozenset(changed)
 
     async def bindings(self) -> frozenset[Key]:
-        """Read the Namespaces that the operator has. Returns the credentials whose binding changed."""
-        changed: set[Key] = set()
+        """Read the Namespaces that the operator has. Returns the credentials whose binding changed.
+
+        Raises `KubeError`. What was seen before is kept for the answer of the next call.
+        """
         for name in self._namespaces:
             try:
-                changed |= self._inventory.observe_namespace(await self._client.get(paths.namespace(name)))
+                body = await self._client.get(paths.namespace(name))
             except (Forbidden, NotFound) as error:
                 _log.warning("a namespace cannot be read: %s", error, extra={"namespace": name})
+            else:
+                self._rebound |= self._inventory.observe_namespace(body)
+        changed, self._rebound = self._rebound, set()
         return frozenset(changed)
 
     async def _run_in(self, namespace: str) -> None:
@@ -87,7 +97,11 @@ class Resync:
         seen, at = await self._list(secrets, names.MANAGED_LABEL, inventory.observe_secret)
         for secret in inventory.absent_secrets(seen, at):
             if namespace in (None, secret.namespace):
-                self._changed |= inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
+                concerned = inventory.forget_secret((secret.namespace, secret.name), secret.uid, secret.version)
+                if secret.managed is None:
+                    self._unseen(concerned)
+                else:
+                    self._changed |= concerned
         seen, at = await self._list(credentials, None, inventory.observe_credential)
         for credential in inventory.absent_credentials(seen, at):
             if namespace in (None, credential.key[0]):

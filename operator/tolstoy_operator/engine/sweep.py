@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 
 from tolstoy_operator.api import names
 from tolstoy_operator.domain.errors import AccessDenied, StoreError
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.stores.base import SecretListing, SecretStore

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from itertools import chain, islice, zip_longest
 
-from tolstoy_operator.engine.inventory import Key
+from tolstoy_operator.engine.records import Key
 
 _SLACK = 100
 """Replaced due times that the heap may hold beside as many as there are valid ones."""

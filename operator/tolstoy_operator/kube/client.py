@@ -22,7 +22,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config
 
-from tolstoy_operator.kube.errors import KubeUnavailable, from_status
+from tolstoy_operator.kube.errors import KubeUnavailable, TooLarge, from_status
 from tolstoy_operator.kube.kubeconfig import KubeconfigError, load_user_cluster
 
 Object = dict[str, Any]
@@ -34,11 +34,14 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 """What to accept where an object's content is nobody's business."""
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # YAML is a superset of JSON, which is what we send
 
 REQUEST_TIMEOUT: Final = 15.0
 """Seconds for one attempt, body included."""
-PAGE_SIZE: Final = 500
+ANSWER_LIMIT: Final = 16 * 2**20
+"""Bytes. Whoever writes objects decides how large they are, and reading takes four times what is read."""
+PAGE_SIZE: Final = 200
 _ATTEMPTS: Final = 4
 _LONGEST_WAIT: Final = 10.0
 
@@ -108,25 +111,35 @@ class KubeClient:
         await self._request("DELETE", path, body)
 
     async def list_pages(
-        self, path: str, *, selector: str | None = None, fields: str | None = None
+        self, path: str, *, selector: str | None = None, fields: str | None = None, accept: str = JSON
     ) -> AsyncIterator[Object]:
         """The pages of a collection, as lists with `items` and `metadata.resourceVersion`.
 
-        `selector` goes by labels, `fields` by the fields that the kind can be selected by.
+        `selector` goes by labels, `fields` by the fields that the kind can be selected by. `accept`: `METADATA_LIST`
+        for items without their content. A page that is too large is asked for again as a smaller one.
         Raises `Gone` when paging took so long that the server forgot the version: start over.
         """
-        query = {"limit": str(PAGE_SIZE)}
+        query = {}
         if selector:
             query["labelSelector"] = selector
         if fields:
             query["fieldSelector"] = fields
+        limit = PAGE_SIZE
         while True:
-            page = await self._request("GET", path, query=query)
+            query["limit"] = str(limit)
+            try:
+                page = await self._request("GET", path, query=query, accept=accept)
+            except TooLarge:
+                if limit == 1:
+                    raise
+                limit //= 2
+                continue
             yield page
             token = page["metadata"].get("continue")
             if not token:
                 return
             query["continue"] = token
+            limit = min(2 * limit, PAGE_SIZE)
 
     async def _request(
         self,
@@ -170,7 +183,7 @@ class KubeClient:
             async with self._open_session().request(
                 method, url, data=data, headers=sent, allow_redirects=False
             ) as response:
-                answer = await response.read()
+                answer = await _read(response)
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise KubeUnavailable(reason=type(error).__name__) from None
@@ -207,6 +220,18 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if asked is not None:
         return min(asked, _LONGEST_WAIT)
     return random.uniform(0, min(_LONGEST_WAIT, 0.2 * 2**state.attempt_number))  # noqa: S311 - spread, not secrecy
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises `TooLarge`."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > ANSWER_LIMIT:
+            raise TooLarge
+    return b"".join(parts)
 
 
 def _decode(status: int, answer: bytes, retry_after: str | None) -> Object:

@@ -59,6 +59,10 @@ class Unprocessable(KubeError):
     default_status = 422
 
 
+class TooLarge(KubeError):
+    """The answer has more bytes than are read of one. A list can be asked for in smaller pages."""
+
+
 class KubeUnavailable(KubeError):
     """No usable answer now: connection refused or cut, timeout, 429, 5xx. Worth a later try.
 

@@ -16,7 +16,7 @@ from tolstoy_operator.domain.errors import AccessDenied, AlreadyExists, StoreErr
 from tolstoy_operator.domain.refreshrecords import JournalEntry
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.kube import paths
-from tolstoy_operator.kube.client import KubeClient, Object
+from tolstoy_operator.kube.client import METADATA_LIST, KubeClient, Object
 from tolstoy_operator.kube.errors import Conflict, Forbidden, KubeError, NotFound
 
 _PREFIX = "tolstoy-journal-"
@@ -60,10 +60,11 @@ class KubeJournal:
         return SecretValue(base64.b64decode(body["data"][_PAYLOAD]).decode())
 
     async def list(self) -> Sequence[JournalEntry]:
-        """All objects of the journal."""
+        """All objects of the journal. What they hold stays where it is."""
         found: list[JournalEntry] = []
+        pages = self._client.list_pages(paths.secrets(self._namespace), selector=_LABEL, accept=METADATA_LIST)
         try:
-            async for page in self._client.list_pages(paths.secrets(self._namespace), selector=_LABEL):
+            async for page in pages:
                 found += [_entry(item) for item in page.get("items") or ()]
         except KubeError as error:
             raise _translated("journal", error) from None

@@ -8,6 +8,7 @@ No method raises but for cancellation, and no result or log line holds a token, 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,6 @@ from tolstoy_operator.domain.tokenhealth import (
     parse_revocation,
 )
 from tolstoy_operator.domain.tokenoutcome import (
-    RAW_LIMIT,
     Accepted,
     DoubtCause,
     InDoubt,
@@ -37,7 +37,7 @@ from tolstoy_operator.domain.tokenoutcome import (
     Outcome,
     Rejected,
 )
-from tolstoy_operator.domain.tokenreply import Sent, parse_reply
+from tolstoy_operator.domain.tokenreply import Sent, kept, parse_reply
 from tolstoy_operator.oauth.assertions import UnusableKey
 from tolstoy_operator.oauth.clientauth import OAuthClient, Proof, UnusableClient, prove
 from tolstoy_operator.oauth.tokenrequest import BodyFormat, RefreshTokenGrant, TokenRequest, encode, headers, token_wire
@@ -109,19 +109,23 @@ class TokenClient:
         reply = await self._exchange(wire, before_send)
         if not isinstance(reply, WireReply):
             return reply
-        outcome = parse_reply(reply.status, reply.headers, reply.body, rules=request.rules, sent=sent)
+        outcome = parse_reply(
+            reply.status, reply.headers, reply.body, rules=request.rules, sent=sent, whole=reply.whole
+        )
+        if isinstance(outcome, Rejected) and outcome.raced:
+            log.warning("two refreshes of one grant overlapped: %s refused one of them", wire.endpoint.origin)
         return _without_echo(_whole(outcome, reply), request)
 
     async def introspect(self, query: TokenQuery) -> Health:
         """Ask the provider about a token (RFC 7662)."""
-        reply = await self._ask(query)
+        reply = await self._ask(self._build(query, partial(_query_wire, query)))
         if not isinstance(reply, WireReply):
             return Health(Liveness.UNKNOWN, reply.cause.value)
         return parse_introspection(reply.status, reply.headers, reply.body, now=self._clock())
 
     async def revoke(self, query: TokenQuery, *, before_send: BeforeSend | None = None) -> Revocation:
         """Ask the provider to end a token (RFC 7009). Repeating it is harmless."""
-        reply = await self._ask(query, before_send)
+        reply = await self._ask(self._build(query, partial(_query_wire, query)), before_send)
         if isinstance(reply, WireReply):
             return parse_revocation(reply.status, reply.headers, reply.body, now=self._clock())
         refused = isinstance(reply, NotSent) and reply.cause in {NotSentCause.POLICY, NotSentCause.REQUEST}
@@ -129,15 +133,17 @@ class TokenClient:
 
     async def probe(self, request: ProbeRequest) -> Health:
         """Use an access token for a harmless request and see."""
-        wire = self._build(request, partial(_probe_wire, request))
-        reply = wire if isinstance(wire, NotSent) else await self._exchange(wire)
+        reply = await self._ask(self._build(request, partial(_probe_wire, request)))
         if not isinstance(reply, WireReply):
             return Health(Liveness.UNKNOWN, reply.cause.value)
         return parse_probe(reply.status, reply.headers, reply.body, rules=request.rules, now=self._clock())
 
-    async def _ask(self, query: TokenQuery, before_send: BeforeSend | None = None) -> WireOutcome:
-        wire = self._build(query, partial(_query_wire, query))
-        return wire if isinstance(wire, NotSent) else await self._exchange(wire, before_send)
+    async def _ask(self, wire: Wire | NotSent, before_send: BeforeSend | None = None) -> WireOutcome:
+        """For what can be asked again: a reply without its end is none."""
+        outcome = wire if isinstance(wire, NotSent) else await self._exchange(wire, before_send)
+        if isinstance(outcome, WireReply) and not outcome.whole:
+            return InDoubt(DoubtCause.TRUNCATED, outcome.status)
+        return outcome
 
     def _build(
         self, request: TokenRequest | TokenQuery | ProbeRequest, make: Callable[[Endpoint, float], Wire]
@@ -201,14 +207,15 @@ def _whole(outcome: Outcome, reply: WireReply) -> Outcome:
     stated = "content-length" in reply.headers or "transfer-encoding" in reply.headers
     if stated or not isinstance(outcome, Accepted) or Note.FORM_ENCODED not in outcome.notes:
         return outcome
-    raw = SecretValue(reply.body[:RAW_LIMIT].decode("utf-8", "backslashreplace")[:RAW_LIMIT])
-    return InDoubt(DoubtCause.TRUNCATED, reply.status, raw=raw)
+    return InDoubt(DoubtCause.TRUNCATED, reply.status, raw=kept(reply.body))
 
 
 def _without_echo(outcome: Outcome, request: TokenRequest) -> Outcome:
     """An error code that repeats a part of a secret is no code."""
-    if isinstance(outcome, Rejected | InDoubt) and any(_overlap(outcome.code, text) for text in _secrets(request)):
-        return replace(outcome, code=f"http_{outcome.status}")
+    if isinstance(outcome, Rejected | InDoubt):
+        parts = {outcome.code, *re.split("[.:]", outcome.code)}  # a redirect's code holds the labels of a host
+        if any(_overlap(part.lower(), text.lower()) for part in parts for text in _secrets(request)):
+            return replace(outcome, code=f"http_{outcome.status}")
     return outcome
 
 

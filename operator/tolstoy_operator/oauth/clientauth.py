@@ -33,27 +33,19 @@ class AuthMethod(StrEnum):
     """A public client: its id goes into the body."""
 
 
-class Audience(StrEnum):
-    """Whom a client assertion is addressed to."""
-
-    TOKEN_ENDPOINT = "token_endpoint"  # noqa: S105 - a name
-    ISSUER = "issuer"
-    CUSTOM = "custom"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:
     """A client at a provider.
 
-    `secret` for Basic and post, `key` for private_key_jwt. `audience_value` is the issuer or the custom audience.
+    `secret` for Basic and post, `key` for private_key_jwt. `audience`: whom its assertion is addressed to, such as the
+    provider's issuer; None = the token endpoint.
     """
 
     client_id: str
     method: AuthMethod = AuthMethod.BASIC
     secret: SecretValue | None = None
     key: SigningKey | None = None
-    audience: Audience = Audience.TOKEN_ENDPOINT
-    audience_value: str | None = None
+    audience: str | None = None
 
 
 class UnusableClient(Exception):
@@ -119,8 +111,5 @@ def _secret(client: OAuthClient) -> SecretValue:
 def _assertion(client: OAuthClient, endpoint_url: str, now: float) -> SecretValue:
     if client.key is None:
         raise UnusableClient("private_key_jwt needs a private key and there is none")
-    audience = endpoint_url if client.audience is Audience.TOKEN_ENDPOINT else client.audience_value
-    if not audience:
-        raise UnusableClient(f"the audience of the assertion is the {client.audience}, which is not known")
-    statement = Statement(issuer=client.client_id, subject=client.client_id, audience=audience)
+    statement = Statement(issuer=client.client_id, subject=client.client_id, audience=client.audience or endpoint_url)
     return sign(statement, client.key, now)

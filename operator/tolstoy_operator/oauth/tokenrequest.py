@@ -1,7 +1,8 @@
 """From what is asked of a provider to the bytes that ask it.
 
-Four grants cover the catalogue: a refresh token, the client's own credentials, a signed statement (RFC 7523: Google
-service accounts, Salesforce, DocuSign), and GitHub's installation token, where the statement is the whole request.
+Five grants cover the catalogue: a refresh token, the client's own credentials and Zoom's variant of them, a signed
+statement (RFC 7523: Google service accounts, Salesforce, DocuSign), and GitHub's installation token, where the
+statement is the whole request.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ class RefreshTokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentialsGrant:
-    """The client for itself. Some providers call it otherwise (Zoom: `account_credentials`)."""
+    """The client for itself."""
 
-    grant_type: str = Grant.CLIENT_CREDENTIALS.value
+
+@dataclass(frozen=True, slots=True)
+class AccountCredentialsGrant:
+    """Zoom: the client for the owner of one account."""
+
+    account_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class AppTokenGrant:
     key: SigningKey
 
 
-GrantRequest = RefreshTokenGrant | ClientCredentialsGrant | JwtBearerGrant | AppTokenGrant
+GrantRequest = RefreshTokenGrant | ClientCredentialsGrant | AccountCredentialsGrant | JwtBearerGrant | AppTokenGrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class TokenRequest:
         match self.grant:
             case RefreshTokenGrant():
                 return Grant.REFRESH_TOKEN
-            case ClientCredentialsGrant():
+            case ClientCredentialsGrant() | AccountCredentialsGrant():
                 return Grant.CLIENT_CREDENTIALS
             case JwtBearerGrant() | AppTokenGrant():
                 return Grant.JWT_BEARER
@@ -109,8 +115,11 @@ def token_wire(request: TokenRequest, endpoint: Endpoint, now: float) -> Wire:
         case RefreshTokenGrant(refresh_token):
             fields["grant_type"] = SecretValue(Grant.REFRESH_TOKEN.value)
             fields["refresh_token"] = refresh_token
-        case ClientCredentialsGrant(grant_type):
-            fields["grant_type"] = SecretValue(grant_type)
+        case ClientCredentialsGrant():
+            fields["grant_type"] = SecretValue(Grant.CLIENT_CREDENTIALS.value)
+        case AccountCredentialsGrant(account_id):
+            fields["grant_type"] = SecretValue("account_credentials")
+            fields["account_id"] = SecretValue(account_id)
         case JwtBearerGrant(statement, key):
             fields["grant_type"] = SecretValue(Grant.JWT_BEARER.value)
             fields["assertion"] = sign(_addressed(statement, request.endpoint), key, now)

@@ -6,7 +6,8 @@ time (DNS rebinding) is never asked a second time. Behind a proxy the proxy reso
 can be checked here, and the proxy has to keep private addresses closed.
 
 *How far.* The caller's `before_send` runs when the connection stands, right before the first byte. Whatever fails
-before that has not been sent; whatever fails after it is in doubt. There is nothing between.
+before that has not been sent; whatever fails after it is in doubt. There is nothing between. What came of a reply is
+handed on even when its end did not come.
 
 Nothing is sent twice, no redirect is followed, no cookie kept, no connection shared between two requests.
 """
@@ -62,7 +63,7 @@ class _Progress:
     before_send: BeforeSend | None
     stage: NotSentCause = NotSentCause.REQUEST
     sent: bool = False
-    status: int | None = None
+    response: httpx.Response | None = None
     body: bytearray = field(default_factory=bytearray)
     stream: Any = None
 
@@ -89,11 +90,16 @@ class _Progress:
         if self.stream is not None:
             await self.stream.aclose()
 
-    def failed(self, cause: DoubtCause, not_sent: NotSent) -> NotSent | InDoubt:
-        """What a failure now means."""
+    def failed(self, cause: DoubtCause, not_sent: NotSent) -> WireOutcome:
+        """What a failure now means. What has come of a reply may hold the only copy of new tokens."""
         if not self.sent:
             return not_sent
-        return InDoubt(DoubtCause.TRUNCATED if self.status is not None else cause, self.status)
+        return InDoubt(cause) if self.response is None else self.reply(self.response, whole=False)
+
+    def reply(self, response: httpx.Response, *, whole: bool) -> WireReply:
+        """The reply as far as it has come."""
+        headers = lowered(response.headers)
+        return WireReply(response.status_code, headers, decoded(bytes(self.body), headers), whole)
 
 
 def _to_proxy(info: dict[str, Any]) -> bool:
@@ -177,16 +183,14 @@ class Transport:
             verify=self._tls, trust_env=False, http1=True, http2=False, limits=_LIMITS, proxy=proxy
         ) as transport:
             try:
-                response = await transport.handle_async_request(request)
-                progress.status = response.status_code
+                response = progress.response = await transport.handle_async_request(request)
                 try:
                     await _read(response, progress.body)
                 finally:
                     await response.aclose()
             finally:
                 await progress.close()
-        headers = lowered(response.headers)
-        return WireReply(response.status_code, headers, decoded(bytes(progress.body), headers))
+        return progress.reply(response, whole=True)
 
 
 async def _read(response: httpx.Response, body: bytearray) -> None:

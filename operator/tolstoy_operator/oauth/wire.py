@@ -35,8 +35,12 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class WireReply:
-    """A complete reply. The body is cut after `REPLY_LIMIT` + 1 bytes, so that its reader sees that it was too long."""
+    """A reply. The body is cut after `REPLY_LIMIT` + 1 bytes, so that its reader sees that it was too long.
+
+    `whole` False: it began and its end did not come; `body` is what came.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    whole: bool = True

@@ -14,6 +14,8 @@ from enum import StrEnum
 from tolstoy_operator.observability.logs import AUDIT
 
 OK = "ok"
+KEPT = "kept"
+"""What was to be written is older than what is there: nothing was."""
 _log = logging.getLogger(AUDIT)
 # An outcome is a code. What does not look like one was made from a text, and a text is not audited.
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -46,17 +48,19 @@ class Actor:
 class Entry:
     """One audited operation.
 
-    `secret`: upstream name. `actor` None: the platform itself (sweeps, the platform's own secrets). `version`: upstream
-    version id, where one is known. `target`: name of the Kubernetes Secret in the actor's namespace. `outcome`: `OK` or
-    an error code such as `AccessDenied`.
+    `secret`: upstream name, None where nobody remembers it. `actor` None: the platform itself (sweeps, the platform's
+    own secrets). `version`: upstream version id, where one is known. `target`: name of the Kubernetes Secret in the
+    actor's namespace. `outcome`: `OK`, `KEPT`, or an error code such as `AccessDenied`. `requests`: how many token
+    requests a refresh took.
     """
 
     operation: Operation
-    secret: str
+    secret: str | None
     outcome: str = OK
     actor: Actor | None = None
     version: str | None = None
     target: str | None = None
+    requests: int | None = None
 
 
 def record(entry: Entry) -> None:
@@ -71,9 +75,11 @@ def record(entry: Entry) -> None:
         "actor": "credential" if actor else "platform",
         "version": entry.version,
         "target": entry.target,
+        "requests": entry.requests,
     }
     if actor:
         fields["k8s_ref"] = {"namespace": actor.namespace, "name": actor.name, "uid": actor.uid}
     level = logging.INFO if outcome == OK else logging.WARNING
     shown = {key: value for key, value in fields.items() if value is not None}
-    _log.log(level, "%s of %s ended %s", entry.operation.value, entry.secret, outcome, extra=shown)
+    what = entry.secret or f"Secret {entry.target}"
+    _log.log(level, "%s of %s ended %s", entry.operation.value, what, outcome, extra=shown)

@@ -68,11 +68,6 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     threading.excepthook = _log_uncaught_in_thread
 
 
-def about(namespace: str, name: str, **fields: object) -> dict[str, object]:
-    """The `extra` of a record about one namespaced object: `log.info("…", extra=about(ns, name, reason=reason))`."""
-    return {"k8s_ref": {"namespace": namespace, "name": name}, **fields}
-
-
 class JsonFormatter(logging.Formatter):
     """Fields: ts (RFC 3339, UTC, ms), level, logger, msg, what `extra` brought, and exc: {type, frames, …}."""
 

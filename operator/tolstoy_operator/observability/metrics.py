@@ -27,11 +27,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.api.reasons import LOST_REASONS, Reason
 
 OTHER = "other"
 PENDING = "Pending"
-"""The reason of a credential that has not been synced since this process started."""
+"""The reason of a credential that has no status yet."""
 
 _REASONS = frozenset({*(reason.value for reason in Reason), PENDING})
 _OPENMETRICS = "application/openmetrics-text"
@@ -70,6 +70,10 @@ class FigureSource(Protocol):
         """For how long the most overdue refresh has been due that the operator is at; 0 when none is."""
         ...
 
+    def refreshed_tools(self) -> Iterable[str]:
+        """The tools whose tokens this process refreshes."""
+        ...
+
     def withdrawals_held(self) -> bool:
         """Whether Secrets of unbound namespaces are kept, because too many bindings went at once."""
         ...
@@ -105,11 +109,12 @@ class Metrics:
         self._source: FigureSource | None = None
         self._sample = _Sample()
         self._words = {
-            label: _Words() for label in ("operation", "outcome", "verb", "resource", "code", "kind", "tool")
+            label: _Words() for label in ("operation", "sync", "outcome", "verb", "resource", "code", "kind", "tool")
         }
         self._register_process(version)
         self._register_work()
         self._register_traffic()
+        self._register_tokens()
         self._register_pods()
         self._register_credentials()
 
@@ -117,9 +122,9 @@ class Metrics:
         """Say whom to ask for current figures."""
         self._source = source
 
-    def observe_sync(self, reason: str, seconds: float) -> None:
-        """One reconciliation of a credential, by the reason it ended with."""
-        self._syncs.labels(_reason(reason)).inc()
+    def observe_sync(self, outcome: str, seconds: float) -> None:
+        """One reconciliation of a credential. `outcome`: the reason it ended with, or an error class."""
+        self._syncs.labels(self._words["sync"](outcome)).inc()
         self._sync_seconds.observe(seconds)
 
     def observe_upstream_call(self, operation: str, outcome: str, seconds: float) -> None:
@@ -128,14 +133,16 @@ class Metrics:
         self._upstream_calls.labels(operation, self._words["outcome"](outcome)).inc()
         self._upstream_seconds.labels(operation).observe(seconds)
 
-    def observe_refresh(self, tool: str, outcome: str, *, remaining: float | None = None, lost: bool = False) -> None:
+    def observe_refresh(
+        self, tool: str, outcome: str, *, sent: bool = True, remaining: float | None = None, lost: bool = False
+    ) -> None:
         """One attempt to refresh a token, by the provider's tool and how it ended.
 
-        `outcome`: "ok", "waiting", "InDoubt" or a reason. `remaining`: seconds that the replaced access token still
-        had. `lost`: the attempt showed that the grant is lost.
+        `outcome`: "ok", "waiting", "InDoubt" or a reason. `sent`: whether there was a request. `remaining`: seconds
+        that the replaced access token still had. `lost`: the attempt showed that the grant is lost.
         """
         tool, outcome = self._words["tool"](tool), self._words["outcome"](outcome)
-        self._refreshes.labels(tool, outcome).inc()
+        (self._refreshes if sent else self._unsent).labels(tool, outcome).inc()
         if remaining is not None:
             self._remaining.observe(max(remaining, 0.0))
         if lost:
@@ -146,7 +153,7 @@ class Metrics:
         self._checks.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
 
     def observe_revocation(self, tool: str, outcome: str) -> None:
-        """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "waiting" or a reason)."""
+        """One attempt to revoke a grant, by the provider's tool and how it ended ("ok", "later" or a reason)."""
         self._revocations.labels(self._words["tool"](tool), self._words["outcome"](outcome)).inc()
 
     def observe_pod_touch(self, outcome: str, seconds: float) -> None:
@@ -159,12 +166,12 @@ class Metrics:
         self._restarts.labels(self._words["outcome"](outcome)).inc()
 
     def observe_kube_request(self, verb: str, resource: str, code: int) -> None:
-        """One request to the API server. `verb`: get, list, create, update, patch, delete. `code` 0: no answer."""
+        """One request to the API server. `verb`: GET, POST, PUT, PATCH, DELETE. `code` 0: no answer."""
         words = self._words
         self._kube_requests.labels(words["verb"](verb), words["resource"](resource), words["code"](str(code))).inc()
 
     def sweep_succeeded(self, kind: str, at: float) -> None:
-        """A sweep of this kind (changed, full, resync) has ended well. `at`: epoch seconds."""
+        """A sweep of this kind (changed, full) has ended well. `at`: epoch seconds."""
         self._sweeps.labels(self._words["kind"](kind)).set(at)
 
     def observe_credential(self, namespace: str, name: str, *, ready: bool, expires_at: float | None) -> None:
@@ -187,6 +194,7 @@ class Metrics:
         """Ask the source for current figures, for the next `render()`."""
         source = self._source
         if source is not None:
+            self._expect_losses(source.refreshed_tools())
             self._sample = _Sample(
                 by_reason=dict(source.credentials_by_reason()),
                 queue_depth=source.queue_depth(),
@@ -201,6 +209,12 @@ class Metrics:
         """The exposition text and its content type: OpenMetrics where the `Accept` header asks for it, else plain."""
         encode, content_type = choose_encoder(_OPENMETRICS if _OPENMETRICS in accept else "")
         return encode(self.registry), content_type
+
+    def _expect_losses(self, tools: Iterable[str]) -> None:
+        """Begin their series at 0: the alert looks for an increase, and a series that begins with a loss shows none."""
+        for tool in tools:
+            for reason in LOST_REASONS:
+                self._lost.labels(self._words["tool"](tool), self._words["outcome"](reason))
 
     def _register_process(self, version: str) -> None:
         Info("tolstoy_build", "The running version.", registry=self.registry).info({"version": version})
@@ -234,8 +248,29 @@ class Metrics:
             buckets=_CALL_SECONDS,
             registry=registry,
         )
+        self._revocations = Counter(
+            "tolstoy_revocations", "Revocations that were tried.", ["tool", "outcome"], registry=registry
+        )
+        self._kube_requests = Counter(
+            "tolstoy_kube_requests",
+            "Requests to the Kubernetes API, code 0 for those without an answer.",
+            ["verb", "resource", "code"],
+            registry=registry,
+        )
+
+    def _register_tokens(self) -> None:
+        registry = self.registry
         self._refreshes = Counter(
-            "tolstoy_token_refreshes", "Refreshes that were tried.", ["tool", "outcome"], registry=registry
+            "tolstoy_token_refreshes",
+            "Refreshes for which a request was sent.",
+            ["tool", "outcome"],
+            registry=registry,
+        )
+        self._unsent = Counter(
+            "tolstoy_token_refreshes_unsent",
+            "Looks at a token at which no request was sent, though one was wanted, by what was in the way.",
+            ["tool", "outcome"],
+            registry=registry,
         )
         self._checks = Counter(
             "tolstoy_token_checks",
@@ -251,17 +286,8 @@ class Metrics:
         )
         self._lost = Counter(
             "tolstoy_grants_lost",
-            "Grants whose refresh token turned out to be dead, counted when that was found out.",
+            "Grants whose refresh token turned out to be dead, counted once, when that was found out.",
             ["tool", "reason"],
-            registry=registry,
-        )
-        self._revocations = Counter(
-            "tolstoy_revocations", "Revocations that were tried.", ["tool", "outcome"], registry=registry
-        )
-        self._kube_requests = Counter(
-            "tolstoy_kube_requests",
-            "Requests to the Kubernetes API, code 0 for those without an answer.",
-            ["verb", "resource", "code"],
             registry=registry,
         )
 

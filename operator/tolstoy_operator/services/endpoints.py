@@ -7,6 +7,7 @@ its grants, so that ten thousand of them do not each find out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -21,22 +22,27 @@ from tolstoy_operator.domain.replyrules import STANDARD
 from tolstoy_operator.domain.revocation import TokenKind
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness, ProbeRules, Revocation, RevocationResult
-from tolstoy_operator.domain.tokenoutcome import Accepted, NotSent, NotSentCause, Outcome, Rejected, Rejection
+from tolstoy_operator.domain.tokenoutcome import (
+    Accepted,
+    Note,
+    NotSent,
+    NotSentCause,
+    Outcome,
+    Rejected,
+    Rejection,
+)
 from tolstoy_operator.domain.tokentypes import unusable
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient, next_authentication
 from tolstoy_operator.oauth.tokenrequest import BodyFormat, TokenRequest
+from tolstoy_operator.services.clientstate import ClientState
 from tolstoy_operator.services.means import Means, identity, means_of, signing_key
 
 _STANDARD_METHODS = (ClientAuthentication.BASIC, ClientAuthentication.POST)
-BREAKER_S: Final = 300.0
-"""Seconds for which a client whose own credentials were refused sends nothing more."""
-_FIRST_AGAIN_S: Final = 60.0
-"""For so long the first request after such a pause goes alone: it may meet the same answer."""
-
 _CLIENT_REFUSED: Final = frozenset({"invalid_client", "http_401"})
 
 _ClientKey = tuple[str, str]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +64,6 @@ class Reach:
 
 
 @dataclass(slots=True)
-class _ClientState:
-    """What one client (of one tool) has met.
-
-    `method`: the client authentication that worked. `why`: what stopped it, until `until` (monotonic seconds), or None.
-    `secret`: the client secret, or key, that was refused; documents with another one are not concerned.
-    """
-
-    method: AuthMethod | None = None
-    why: Rejected | None = None
-    until: float = 0.0
-    secret: SecretValue | None = None
-
-    def concerns(self, document: OAuthDocument) -> bool:
-        """Whether what stopped the client would stop a request for this document, too."""
-        if self.why is None:
-            return False
-        return self.why.rejection is Rejection.THROTTLED or self.secret == document.proof
-
-
-@dataclass(slots=True)
 class Endpoints:
     """Endpoints by tool. `clock`: monotonic seconds."""
 
@@ -85,15 +71,15 @@ class Endpoints:
     catalogue: Catalogue
     reach: Reach
     clock: Callable[[], float]
-    _states: dict[_ClientKey, _ClientState] = field(default_factory=dict)
+    _states: dict[_ClientKey, ClientState] = field(default_factory=dict)
 
     def of(self, tool: str | None) -> ToolEndpoint:
         """The provider of a tool; without one, or of an unknown one, the standard's ways. Raises `CatalogueError`."""
         return ToolEndpoint(self, tool or "", self.catalogue.provider(tool) if tool else None)
 
-    def state(self, key: _ClientKey) -> _ClientState:
+    def state(self, key: _ClientKey) -> ClientState:
         """What is known of a client."""
-        return self._states.setdefault(key, _ClientState())
+        return self._states.setdefault(key, ClientState())
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +113,7 @@ class ToolEndpoint:
             check_url(request.endpoint, request.policy)
         except EndpointNotAllowed as error:
             return NotSent(NotSentCause.POLICY, str(error))
-        rest = state.until - self.endpoints.clock()
-        if state.why is not None and state.concerns(document) and rest > 0:
-            return replace(state.why, retry_after=rest)
-        return None
+        return state.held(document, self.endpoints.clock())
 
     def unusable(self, document: OAuthDocument) -> str:
         """Why a workload cannot use the access token: see `domain.tokentypes`. Empty when it can."""
@@ -142,8 +125,7 @@ class ToolEndpoint:
         request = self._request(document, state)
         if isinstance(request, NotSent):
             return request
-        if state.concerns(document):
-            state.until = self.endpoints.clock() + _FIRST_AGAIN_S
+        state.begin(document, self.endpoints.clock())
         ways, tried = self._methods(document, state), set[AuthMethod]()
         while True:
             client = self._client(document, ways.pop(0))
@@ -155,8 +137,12 @@ class ToolEndpoint:
             ways = [way for way in ([other] if other else []) + ways if way not in tried]
             if not ways:
                 break
-        self._remember(state, document, client, outcome)
-        return self.means.received(outcome) if isinstance(outcome, Accepted) else outcome
+        state.note(outcome, document, client.method, self.endpoints.clock(), reuse_grace=self.traits.reuse_grace_s)
+        if not isinstance(outcome, Accepted):
+            return outcome
+        if odd := sorted(outcome.notes - {Note.FORM_ENCODED}):
+            _log.warning("%s: new tokens were taken, though the answer is odd: %s", self.tool, ", ".join(odd))
+        return self.means.received(outcome)
 
     async def alive(self, document: OAuthDocument) -> bool | None:
         """Ask the provider about the access token in use; None when it cannot be asked."""
@@ -166,39 +152,60 @@ class ToolEndpoint:
     @property
     def checks_health(self) -> bool:
         """Whether the provider can be asked about an access token."""
-        introspect = self.provider.introspect if self.provider else None
-        probe = self.provider.probe if self.provider else None
-        return probe is not None or (introspect is not None and introspect.parameter == "token")
+        return self._introspection is not None or self._free_probe is not None
+
+    @property
+    def _introspection(self) -> Call | None:
+        """As the standard has it: a call with the token as its parameter."""
+        call = self.provider.introspect if self.provider else None
+        return call if call is not None and call.parameter == "token" else None
+
+    @property
+    def _free_probe(self) -> Call | None:
+        return self.provider.probe if self.provider else None
 
     async def health(self, document: OAuthDocument) -> Health:
-        """Introspection where the provider has it, else its free probe."""
+        """Introspection where the provider has it, else its free probe. Not asked while the client has to pause."""
         token, url = document.access_token, self._token_url(document)
-        if token is None or url is None or self.provider is None:
-            return Health(Liveness.UNKNOWN, "no_probe")
-        client = self._client(document, self._methods(document, self.endpoints.state(self._key(document)))[0])
-        if self.provider.introspect is not None and self.provider.introspect.parameter == "token":
-            call = self.provider.introspect
-            query = TokenQuery(
-                endpoint=call_url(call, token_endpoint=url, client_id=client.client_id),
-                policy=self._policy(),
-                client=client,
-                token=token,
-                hint="access_token",
-            )
-            return await self.endpoints.client.introspect(query)
-        if self.provider.probe is None:
-            return Health(Liveness.UNKNOWN, "no_probe")
-        probe = ProbeRequest(
-            endpoint=call_url(self.provider.probe, token_endpoint=url, client_id=client.client_id),
+        introspects = self._introspection is not None
+        call = self._introspection or self._free_probe
+        if token is None or url is None or call is None:
+            return Health(Liveness.UNKNOWN, "no_probe", asked=False)
+        proves, state = introspects and _proves(call, document), self.endpoints.state(self._key(document))
+        if (held := state.defers(document, self.endpoints.clock(), proves=proves)) is not None:
+            code, pause = held.code, held.retry_after
+            return Health(Liveness.UNKNOWN, code, rejection=held.rejection, retry_after=pause, asked=False)
+        before, ask = state.why, self._introspect if introspects else self._probe
+        health = await ask(
+            call, document, token, call_url(call, token_endpoint=url, client_id=document.client_id or "")
+        )
+        if health.liveness is not Liveness.UNKNOWN or health.rejection is not None:
+            answer = Rejected(health.rejection or Rejection.UNKNOWN, health.code, 0, health.retry_after)
+            state.learn(answer, before, document, self.endpoints.clock(), proves=proves)
+        return health
+
+    async def _introspect(self, call: Call, document: OAuthDocument, token: SecretValue, url: str) -> Health:
+        health = Health(Liveness.UNKNOWN)
+        for method in self._methods_of(call, document):
+            client = self._client(document, method)
+            query = TokenQuery(endpoint=url, policy=self._policy(), client=client, token=token, hint="access_token")
+            health = await self.endpoints.client.introspect(query)
+            if health.rejection is not Rejection.CLIENT_MISCONFIGURED:
+                break
+        return health
+
+    async def _probe(self, call: Call, _document: OAuthDocument, token: SecretValue, url: str) -> Health:
+        request = ProbeRequest(
+            endpoint=url,
             policy=self._policy(),
             token=token,
-            method=self.provider.probe.method,
-            rules=ProbeRules(dead_statuses=frozenset(self.provider.probe.dead), success=self.provider.probe.success),
-            headers=self.provider.probe.headers,
-            body=BodyFormat.JSON if self.provider.probe.body is Body.JSON else BodyFormat.FORM,
-            fields=self.provider.probe.fields,
+            method=call.method,
+            rules=ProbeRules(dead_statuses=frozenset(call.dead), success=call.success),
+            headers=call.headers,
+            body=BodyFormat.JSON if call.body is Body.JSON else BodyFormat.FORM,
+            fields=call.fields,
         )
-        return await self.endpoints.client.probe(probe)
+        return await self.endpoints.client.probe(request)
 
     @property
     def revocable(self) -> tuple[TokenKind, ...]:
@@ -207,11 +214,18 @@ class ToolEndpoint:
         return tuple(TokenKind(token) for token in call.tokens) if call else ()
 
     async def revoke(self, document: OAuthDocument, kind: TokenKind) -> Revocation:
-        """Have the provider end one token of the document. More requests only while the client is refused."""
+        """Have the provider end one token of the document. More requests only while the client is refused.
+
+        None, but `RETRY`, while the client has to pause.
+        """
         token = document.refresh_token if kind is TokenKind.REFRESH else document.access_token
         url, call = self._token_url(document), self.provider.revoke if self.provider else None
         if token is None or url is None or call is None:
             return Revocation(RevocationResult.UNSUPPORTED, "no_revocation")
+        proves, state = _proves(call, document), self.endpoints.state(self._key(document))
+        if (held := state.defers(document, self.endpoints.clock(), proves=proves)) is not None:
+            return Revocation(RevocationResult.RETRY, held.code, held.retry_after)
+        before = state.why
         query = TokenQuery(
             endpoint=call_url(call, token_endpoint=url, client_id=document.client_id or ""),
             policy=self._policy(),
@@ -227,8 +241,12 @@ class ToolEndpoint:
         reply = Revocation(RevocationResult.REFUSED, "no_client_authentication")
         for method in self._methods_of(call, document):
             reply = await self.endpoints.client.revoke(replace(query, client=self._client(document, method)))
-            if reply.result is not RevocationResult.REFUSED or reply.code not in _CLIENT_REFUSED:
+            if not _misfit(reply):
                 break
+        if reply.result is not RevocationResult.RETRY or reply.retry_after:
+            rejection = Rejection.CLIENT_MISCONFIGURED if _misfit(reply) else Rejection.UNKNOWN
+            answer = Rejected(rejection, reply.code, 0, reply.retry_after)
+            state.learn(answer, before, document, self.endpoints.clock(), proves=proves)
         return reply
 
     def _methods_of(self, call: Call, document: OAuthDocument) -> list[AuthMethod]:
@@ -241,7 +259,7 @@ class ToolEndpoint:
             ways = self._methods(document, self.endpoints.state(self._key(document)))
         return [*ways, AuthMethod.BASIC_RAW] if AuthMethod.BASIC in ways else ways
 
-    def _request(self, document: OAuthDocument, state: _ClientState) -> TokenRequest | NotSent:
+    def _request(self, document: OAuthDocument, state: ClientState) -> TokenRequest | NotSent:
         url, lacking = self._token_url(document), self.means.lacks(document)
         if url is None:
             return NotSent(NotSentCause.POLICY, "neither the secret nor the catalogue names a token endpoint")
@@ -262,13 +280,18 @@ class ToolEndpoint:
             used_access_token=document.access_token,
         )
 
-    def _methods(self, document: OAuthDocument, state: _ClientState) -> list[AuthMethod]:
-        """How the client may authenticate, the likeliest way first."""
+    def _methods(self, document: OAuthDocument, state: ClientState) -> list[AuthMethod]:
+        """How the client may authenticate with this document, the way that worked last first.
+
+        It is not the only one: a registration changes, a client gets a secret, or a key instead of one.
+        """
         allowed = (self.provider.authentication if self.provider else ()) or _STANDARD_METHODS
         usable = [AuthMethod(each.value) for each in allowed if _can(document, each)]
         if not usable and ClientAuthentication.PRIVATE_KEY_JWT in allowed and document.client_secret is not None:
             usable = [AuthMethod.PRIVATE_KEY_JWT]  # it only says what is missing
-        return ([state.method] if state.method else usable) or [AuthMethod.NONE]
+        if state.method is AuthMethod.BASIC_RAW:
+            usable = [AuthMethod.BASIC_RAW if way is AuthMethod.BASIC else way for way in usable]
+        return sorted(usable, key=lambda way: way is not state.method) or [AuthMethod.NONE]
 
     def _client(self, document: OAuthDocument, method: AuthMethod) -> OAuthClient:
         return OAuthClient(
@@ -276,6 +299,7 @@ class ToolEndpoint:
             method=method,
             secret=document.client_secret,
             key=signing_key(document) if method is AuthMethod.PRIVATE_KEY_JWT else None,
+            audience=document.word("assertionAudience"),
         )
 
     def _token_url(self, document: OAuthDocument) -> str | None:
@@ -288,18 +312,6 @@ class ToolEndpoint:
 
     def _key(self, document: OAuthDocument) -> _ClientKey:
         return self.tool, identity(document)
-
-    def _remember(self, state: _ClientState, document: OAuthDocument, client: OAuthClient, outcome: Outcome) -> None:
-        now = self.endpoints.clock()
-        match outcome:
-            case Accepted():
-                state.method, state.why = client.method, None
-            case Rejected(rejection=Rejection.CLIENT_MISCONFIGURED):
-                state.why, state.until, state.secret = outcome, now + BREAKER_S, document.proof
-            case Rejected(rejection=Rejection.THROTTLED, retry_after=pause) if pause:
-                state.why, state.until = outcome, now + pause
-            case Rejected():
-                state.why = None
 
 
 class TooLate(Exception):
@@ -322,6 +334,15 @@ def _can(document: OAuthDocument, method: ClientAuthentication) -> bool:
         case ClientAuthentication.PRIVATE_KEY_JWT:
             return signing_key(document) is not None
     return document.client_secret is not None
+
+
+def _proves(call: Call, document: OAuthDocument) -> bool:
+    """Whether the client's secret, or key, goes with a call."""
+    return call.credentials not in (Credentials.NONE, Credentials.BEARER) and document.proof is not None
+
+
+def _misfit(reply: Revocation) -> bool:
+    return reply.result is RevocationResult.REFUSED and reply.code in _CLIENT_REFUSED
 
 
 def _client_refused(outcome: Outcome) -> bool:

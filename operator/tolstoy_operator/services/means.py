@@ -18,6 +18,7 @@ from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import Accepted
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey, Statement
 from tolstoy_operator.oauth.tokenrequest import (
+    AccountCredentialsGrant,
     AppTokenGrant,
     ClientCredentialsGrant,
     GrantRequest,
@@ -122,6 +123,18 @@ class ClientCredentials(_Anew):
         return document.scope
 
 
+class AccountCredentials(ClientCredentials):
+    """Zoom: the client for the owner of one account."""
+
+    def grant(self, document: OAuthDocument) -> GrantRequest:
+        """The document names the account."""
+        return AccountCredentialsGrant(document.word("accountId") or "")
+
+    def scope(self, document: OAuthDocument) -> str | None:
+        """The application has its scopes."""
+        return None
+
+
 class JwtBearer(_Anew):
     """A statement signed with the application's key (RFC 7523), such as of a Google service account."""
 
@@ -156,6 +169,7 @@ class AppInstallation(_Anew):
 _REFRESH_TOKEN: Final = RefreshToken()
 _MEANS: Final[Mapping[GrantKind, Means]] = {
     GrantKind.CLIENT_CREDENTIALS: ClientCredentials((("clientId",), ("clientSecret", *_KEYS))),
+    GrantKind.ACCOUNT_CREDENTIALS: AccountCredentials((("accountId",), ("clientId",), ("clientSecret",))),
     GrantKind.JWT_BEARER: JwtBearer((_ISSUERS, _KEYS)),
     GrantKind.APP_INSTALLATION: AppInstallation((("appId", "clientId"), _KEYS)),
 }
@@ -175,6 +189,7 @@ def signing_key(document: OAuthDocument) -> SigningKey | None:
         private_key=key,
         algorithm=Algorithm(name),
         key_id=document.word("privateKeyId", "private_key_id"),
+        thumbprint=document.word("certificateThumbprint"),
     )
 
 

@@ -1,8 +1,8 @@
 """Typed credentials of an organisation: get and set each shape under the name that tool and organisation make.
 
 Nobody gives a secret's name here, so nobody can leave their organisation's. A write reads first, changes only its own
-members and keeps all others; two of our writers at once cannot undo each other, because the id of a version is made
-from the version it replaces and an id exists once.
+members and keeps all others. It replaces exactly the version that it has read, or nothing: what somebody else stores
+between the two is read, and judged, in its turn.
 """
 
 from __future__ import annotations
@@ -16,17 +16,31 @@ from typing import Final
 
 from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.documents import Document, check_type, expires_at_ms
-from tolstoy_operator.domain.errors import AlreadyExists, SecretNotFound, StoreUnavailable
+from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound, StoreUnavailable
 from tolstoy_operator.domain.naming import tool_secret_name
+from tolstoy_operator.domain.oauthdocument import MEMBER, MalformedDocument, OAuthDocument, consented_at, intact
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.observability.audit import Actor
-from tolstoy_operator.services.secrets import SecretsService
+from tolstoy_operator.services.secrets import Fetched, SecretsService
 
 _FENCE: Final = uuid.UUID("5d0c3a52-4b0f-4f0e-9d3b-1f6f0f3f8a57")
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 1.0
 
 Members = Mapping[str, str | int]
+
+
+class NewerConsent(Exception):
+    """What was to be stored is older than what is there, which stays.
+
+    `version`: the one that stays. `given_at`: when the consent behind that was given or, where nothing tells, when that
+    version was made; epoch seconds.
+    """
+
+    def __init__(self, version: str, given_at: float) -> None:
+        super().__init__("the consent that is stored is as new, or newer")
+        self.version = version
+        self.given_at = given_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,10 @@ class SecretsResolver:
         issued_at: datetime | None = None,
         actor: Actor | None = None,
     ) -> str:
-        """Store a grant, stamped `lastUpdated`. One that was stored after `issued_at` is newer, and stays."""
+        """Store a grant whose consent was given at `issued_at` (None: now), which becomes its `lastUpdated`.
+
+        Raises `NewerConsent` when the one that is there is as new as `issued_at`.
+        """
         members = _given(
             accessToken=credentials.access_token,
             refreshToken=credentials.refresh_token,
@@ -123,8 +140,8 @@ class SecretsResolver:
             org_id,
             CredentialType.OAUTH2,
             members,
-            stamp="lastUpdated",
-            stays=lambda before: issued_at is not None and _is_newer(before, issued_at),
+            stamps={"lastUpdated": self._stamp() if issued_at is None else _text(issued_at)},
+            check=lambda found: None if issued_at is None else _check_age(found, issued_at),
             outdated=lambda before: _outdated(before, credentials),
             actor=actor,
         )
@@ -136,7 +153,9 @@ class SecretsResolver:
     async def set_api_key(self, tool: str, org_id: str, key: SecretValue, *, actor: Actor | None = None) -> str:
         """Store an API key, stamped `createdAt`."""
         members = _given(apiKey=key)
-        return await self._set(tool, org_id, CredentialType.API_KEY, members, stamp="createdAt", actor=actor)
+        return await self._set(
+            tool, org_id, CredentialType.API_KEY, members, stamps={"createdAt": self._stamp()}, actor=actor
+        )
 
     async def webhook_secret(self, tool: str, org_id: str, *, actor: Actor | None = None) -> SecretValue:
         """The secret that signs an organisation's webhooks."""
@@ -201,63 +220,79 @@ class SecretsResolver:
         members: Members,
         *,
         actor: Actor | None,
-        stamp: str | None = None,
-        stays: Callable[[Document], bool] = lambda _before: False,
+        stamps: Members | None = None,
+        check: Callable[[Fetched], None] = lambda _found: None,
         outdated: Callable[[Document], Collection[str]] = lambda _before: (),
     ) -> str:
         name = tool_secret_name(tool, org_id)
         replaced, repeats = None, 0
         for attempt in range(_ATTEMPTS):
-            parent, before = await self._current(name, actor)
-            if parent is not None and stays(before):
-                return parent
-            after = before.without(*outdated(before)).with_members(members)
+            found = await self._current(name, actor)
+            if found is not None:
+                check(found)
+            parent, before = (found.version.version_id, found.document()) if found else (None, Document({}))
+            after = before.with_members(members)
             check_type(after, shape)
             if parent is not None and after == before:
                 return parent
-            value = self._stamped(after, stamp).encode()
+            value = after.without(*outdated(before)).with_members(stamps or {}).encode()
             # Somebody may have moved the label back to a version that was replaced before: then its first id is taken.
             repeats = repeats + 1 if attempt and parent == replaced else 0
             replaced = parent
             try:
                 if parent is None:
                     return await self._secrets.create(name, value, actor=actor)
-                fence = uuid.uuid5(_FENCE, f"{name}|{parent}|{repeats}")
-                return await self._secrets.update(name, value, version_id=str(fence), actor=actor)
-            except AlreadyExists:
+                fence = str(uuid.uuid5(_FENCE, f"{name}|{parent}|{repeats}"))
+                await self._secrets.replace(name, value, parent=parent, version_id=fence, actor=actor)
+            except (AlreadyExists, LabelMoved):
                 await self._sleep(_PAUSE_S)
+            else:
+                return fence
         raise AlreadyExists(name, "others keep writing this secret")
 
-    async def _current(self, name: str, actor: Actor | None) -> tuple[str | None, Document]:
-        """What a write replaces, straight from the store. No id: there is no such secret."""
+    async def _current(self, name: str, actor: Actor | None) -> Fetched | None:
+        """What a write replaces, straight from the store. None: there is no such secret."""
         self._secrets.invalidate(name)
         try:
             fetched = await self._secrets.get(name, actor=actor)
         except SecretNotFound:
-            return None, Document({})
+            return None
         if fetched.stale:
             raise StoreUnavailable(name, "the secret cannot be read, so it is not written")
-        return fetched.version.version_id, fetched.document()
+        return fetched
 
-    def _stamped(self, document: Document, stamp: str | None) -> Document:
-        if stamp is None:
-            return document
-        moment = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        return document.with_members({stamp: moment.replace("+00:00", "Z")})
+    def _stamp(self) -> str:
+        return _text(self._now(), precision="milliseconds")
 
 
-def _is_newer(document: Document, moment: datetime) -> bool:
-    stamp = document.get_str("lastUpdated")
+def _check_age(found: Fetched, issued_at: datetime) -> None:
+    """A consent stays that is known to be newer, and so does one of the same moment that was refreshed since.
+
+    In that case what is handed over has been spent: it was stored before, and could not be taken away. Tokens that
+    somebody stored without saying when they were consented to are as old as their version; those that a refresh of ours
+    brought are not, and give way.
+    """
+    arn, version = found.version.arn, found.version.version_id
     try:
-        return stamp is not None and datetime.fromisoformat(stamp.reveal()) > moment
-    except (ValueError, TypeError):  # no time, or one without a zone
-        return False
+        document = OAuthDocument.parse(found.version.value)
+    except MalformedDocument:
+        return
+    given_at, moment = consented_at(arn, document), issued_at.timestamp()
+    if given_at is None and (document.access_token or document.refresh_token) and not intact(arn, document):
+        given_at = found.version.created_at
+    if given_at is not None and (given_at > moment or (given_at == moment and intact(arn, document))):
+        raise NewerConsent(version, given_at)
+
+
+def _text(moment: datetime, precision: str = "auto") -> str:
+    """As it stands in a document. A time that was given to us is not rounded: it is compared with itself one day."""
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _outdated(document: Document, credentials: OAuthCredentials) -> Collection[str]:
-    """What was known of a refresh token goes with it."""
+    """What was known of the tokens goes with them."""
     before, after = document.get_str("refreshToken"), credentials.refresh_token
-    return () if after is None or before == after else ("refreshTokenExpiresAt",)
+    return (MEMBER,) if after is None or before == after else (MEMBER, "refreshTokenExpiresAt")
 
 
 def _given(**members: SecretValue | str | int | None) -> Members:

@@ -1,8 +1,8 @@
 """The secrets service: every value that the operator reads or writes goes through here.
 
 It answers from memory while a value is fresh, asks the store once for many who ask, and serves the last known value,
-marked as stale, while the store is down or throttling. A refusal (no such secret, no access) is never papered over.
-Writes are seen at once by the next read.
+marked as stale, while the store is down, throttles or does not know the operator. What it says of one secret (there is
+none, or no access) is never papered over. Writes are seen at once by the next read.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from tolstoy_operator.domain.documents import Document, MalformedSecret, parse_document, quoted
 from tolstoy_operator.domain.errors import SecretNotFound, StoreError
+from tolstoy_operator.domain.refreshids import NEXT_LABEL
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.observability import audit
 from tolstoy_operator.observability.audit import Actor, Entry, Operation
@@ -129,24 +131,29 @@ class SecretsService:
         await self._publish_confirmed(name, version_id, parent=None)
         return version_id
 
-    async def update(
-        self, name: str, value: SecretValue, *, version_id: str | None = None, actor: Actor | None = None
-    ) -> str:
-        """Write a new current version and return its id. Raises `StoreError`.
-
-        `version_id`: 32 to 64 characters of the caller's choice, which make a repetition of the call harmless: the
-        same value is a success, another one `AlreadyExists`.
-        """
-        chosen = version_id or str(uuid.uuid4())
+    async def update(self, name: str, value: SecretValue, *, actor: Actor | None = None) -> str:
+        """Write a new current version, whatever is current, and return its id. Raises `StoreError`."""
+        chosen = str(uuid.uuid4())
         parent = self._cache.known.get(name)
         await self._write(Operation.WRITE, name, value, chosen, actor)
         last = self._cache.get(name)
-        if version_id is None and last is not None and last.version.version_id == parent:
+        if last is not None and last.version.version_id == parent:
             written = SecretVersion(name, last.version.arn, chosen, frozenset({CURRENT}), value, self._wall())
             self._publish(written, parent)
         else:
             await self._publish_confirmed(name, chosen, parent)
         return chosen
+
+    async def replace(
+        self, name: str, value: SecretValue, *, parent: str, version_id: str, actor: Actor | None = None
+    ) -> None:
+        """Write a new version that becomes current in place of `parent`, and of nothing else. Raises `StoreError`.
+
+        `LabelMoved`: another version is current, and stays. `version_id`: 32 to 64 characters of the caller's choice,
+        which make a repetition of the call harmless: the same value is a success, another one `AlreadyExists`.
+        """
+        await self._write(Operation.WRITE, name, value, version_id, actor, parent)
+        await self._publish_confirmed(name, version_id, parent)
 
     async def exists(self, name: str) -> bool:
         """Whether the secret exists and is not about to be deleted. Raises `StoreError`."""
@@ -241,11 +248,19 @@ class SecretsService:
         return entry
 
     async def _write(
-        self, operation: Operation, name: str, value: SecretValue, version_id: str, actor: Actor | None
+        self,
+        operation: Operation,
+        name: str,
+        value: SecretValue,
+        version_id: str,
+        actor: Actor | None,
+        parent: str | None = None,
     ) -> None:
         try:
             if operation is Operation.CREATE:
                 await self._store.create(name, value, version_id=version_id)
+            elif parent is not None:
+                await self._swap(name, value, parent, version_id)
             else:
                 await self._store.put(name, value, version_id=version_id)
         except (StoreError, asyncio.CancelledError) as error:
@@ -253,6 +268,14 @@ class SecretsService:
             self._record(Entry(operation, name, type(error).__name__, actor, version_id))
             raise
         self._record(Entry(operation, name, audit.OK, actor, version_id))
+
+    async def _swap(self, name: str, value: SecretValue, parent: str, version_id: str) -> None:
+        await self._store.put(name, value, version_id=version_id, labels=[NEXT_LABEL])
+        try:
+            await self._store.move_label(name, CURRENT, from_version=parent, to_version=version_id)
+        finally:
+            with suppress(StoreError):  # whoever parks there next takes it along
+                await self._store.move_label(name, NEXT_LABEL, from_version=version_id, to_version=None)
 
     async def _publish_confirmed(self, name: str, version_id: str, parent: str | None) -> None:
         """Publish our version if it is still the current one: somebody else may have written meanwhile."""

@@ -15,6 +15,7 @@ from tolstoy_operator.domain.oauthdocument import OAuthDocument, consent_end
 from tolstoy_operator.domain.refresh import OldAccessToken
 from tolstoy_operator.domain.schedule import refresh_due
 from tolstoy_operator.domain.tokenhealth import Health, Liveness
+from tolstoy_operator.domain.tokenoutcome import Outcome
 from tolstoy_operator.observability import audit
 from tolstoy_operator.observability.audit import Entry, Operation
 from tolstoy_operator.services.endpoints import Endpoints
@@ -27,24 +28,25 @@ from tolstoy_operator.services.refresh.endings import (
     Problem,
     Waiting,
 )
+from tolstoy_operator.services.refresh.ports import TokenEndpoint
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.services.secrets import SecretsService
 
 WAITING: Final = "waiting"
-"""How an attempt that has to wait for another one is counted."""
+"""How a pass is counted that has to wait for what others do with the secret."""
 IN_DOUBT: Final = "InDoubt"
 """How a request is counted of which nobody knows whether it was processed."""
 
 
 class OnRefresh(Protocol):
-    """Told of every pass that tried.
+    """Told of every pass that sent a request, and of every other one that could not do what was due.
 
-    `outcome`: "ok", a `Problem`, `WAITING` or `IN_DOUBT`. `remaining`: seconds for which the replaced access token
-    would have lived on, negative when it had ended; None when nothing was replaced or nobody knows. `lost`: this pass
-    found out that the grant is lost.
+    `outcome`: "ok", a `Problem`, `WAITING` or `IN_DOUBT`. `sent`: whether there was a request. `remaining`: seconds for
+    which the replaced access token would have lived on, negative when it had ended; None when nothing was replaced or
+    nobody knows. `lost`: this pass found out that the grant is lost.
     """
 
-    def __call__(self, tool: str, outcome: str, *, remaining: float | None, lost: bool) -> None:
+    def __call__(self, tool: str, outcome: str, *, sent: bool, remaining: float | None, lost: bool) -> None:
         """Count it."""
         ...
 
@@ -73,10 +75,32 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a provider said about the access token of one version."""
+    """What a provider said about the access token of one version, if it was asked."""
 
     version: str
     health: Health
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The endpoint of one pass, and how many token requests left."""
+
+    endpoint: TokenEndpoint
+    requests: int = 0
+
+    async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
+        """It may take several: see `ToolEndpoint.send`."""
+
+        def counted() -> bool:
+            goes = before_send()
+            self.requests += goes
+            return goes
+
+        return await self.endpoint.send(document, before_send=counted)
+
+    async def alive(self, document: OAuthDocument) -> bool | None:
+        """No token request."""
+        return await self.endpoint.alive(document)
 
 
 class TokenService:
@@ -123,6 +147,10 @@ class TokenService:
         """Why a workload cannot use the access token of this document; empty when it can."""
         return self._endpoints.of(tool_of(name)).unusable(document)
 
+    def forget(self, name: str) -> None:
+        """Nobody uses secret `name` any more."""
+        self._refresher.forget(name)
+
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         """When the tokens of secret `name` have to be refreshed: see `domain.schedule.refresh_due`."""
         return refresh_due(name, document, self._endpoints.of(tool_of(name)).traits, lead=lead)
@@ -144,10 +172,11 @@ class TokenService:
         """
         tool = tool_of(name)
         endpoint = self._endpoints.of(tool)
+        counted = _Counted(endpoint)
         target = Target(
             name=name,
             traits=endpoint.traits,
-            endpoint=endpoint,
+            endpoint=counted,
             due=lambda version, document: version == instead_of or self._is_due(name, document, lead, buffer),
             insist=insist,
             foreseen=endpoint.foresee,
@@ -155,27 +184,34 @@ class TokenService:
         )
         ending = await self._refresher.run(target)
         self._publish(name, ending)
-        self._tell(name, tool, ending)
+        self._tell(name, tool, ending, counted.requests)
         return _result(ending)
 
     async def deliver(self, name: str) -> None:
         """Write upstream what waits for it in the journal. Nothing is spent, whatever is due. Raises nothing."""
         endpoint = self._endpoints.of(tool_of(name))
         target = Target(name=name, traits=endpoint.traits, endpoint=endpoint, due=lambda _version, _document: False)
-        self._publish(name, await self._refresher.run(target))
+        ending = await self._refresher.run(target)
+        self._publish(name, ending)
+        if isinstance(ending, Current) and ending.refreshed:
+            self._audit_delivery(name, ending)
 
     def checks_health(self, name: str) -> bool:
         """Whether the provider can, and may, be asked about the access token of secret `name`."""
         return self._validates and self._endpoints.of(tool_of(name)).checks_health
 
     async def validate_health(self, name: str) -> Checked:
-        """Ask the provider whether the access token works. Raises `StoreError`, `MalformedDocument`."""
+        """Ask the provider whether the access token works, if it may be asked now.
+
+        Raises `StoreError`, `MalformedDocument`.
+        """
         tool, fetched = tool_of(name), await self._secrets.get(name)
         version, document = fetched.version.version_id, OAuthDocument.parse(fetched.version.value)
         health = await self._endpoints.of(tool).health(document)
-        outcome = audit.OK if health.liveness is Liveness.ALIVE else str(health.liveness)
-        self._on_check(tool or "", outcome)
-        self._record(Entry(Operation.VALIDATE, name, outcome, version=version))
+        if health.asked:
+            outcome = audit.OK if health.liveness is Liveness.ALIVE else str(health.liveness)
+            self._on_check(tool or "", outcome)
+            self._record(Entry(Operation.VALIDATE, name, outcome, version=version))
         return Checked(version, health)
 
     def _is_due(self, name: str, document: OAuthDocument, lead: float | None, buffer: float | None) -> bool:
@@ -196,22 +232,29 @@ class TokenService:
             case Current(version=version) if known != version:
                 self._secrets.invalidate(name)
 
-    def _tell(self, name: str, tool: str | None, ending: Ending) -> None:
+    def _tell(self, name: str, tool: str | None, ending: Ending, requests: int) -> None:
         version, remaining, lost = None, None, False
         match ending:
-            case Current(refreshed=True) | Journalled(refreshed=True):
+            case Current(refreshed=True) if not requests:
+                self._audit_delivery(name, ending)
+                return
+            case Current() | Journalled() if requests:
                 outcome, version = audit.OK, ending.version
-                if ending.replaced_ends is not None:
+                if ending.refreshed and ending.replaced_ends is not None:
                     remaining = ending.replaced_ends - self._clock()
             case Failed(problem=problem, in_doubt=in_doubt, verdict=lost):
                 outcome = IN_DOUBT if in_doubt else str(problem)
-            case Waiting():
+            case _ if requests or isinstance(ending, Waiting):
                 outcome = WAITING
             case _:
                 return
-        self._on_refresh(tool or "", outcome, remaining=remaining, lost=lost)
-        if outcome != WAITING:
-            self._record(Entry(Operation.REFRESH, name, outcome, version=version))
+        self._on_refresh(tool or "", outcome, sent=requests > 0, remaining=remaining, lost=lost)
+        if requests:
+            self._record(Entry(Operation.REFRESH, name, outcome, version=version, requests=requests))
+
+    def _audit_delivery(self, name: str, ending: Current) -> None:
+        """Tokens are current that an earlier pass, or another replica, had brought."""
+        self._record(Entry(Operation.WRITE, name, version=ending.version))
 
 
 def _result(ending: Ending) -> Refreshed:

@@ -9,10 +9,11 @@ refused alone goes into quarantine and is read alone for an hour; if nobody is, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from tolstoy_operator.domain.errors import AccessDenied, InvalidRequest, StoreError, StoreUnavailable
+from tolstoy_operator.domain.errors import AccessDenied, IdentityRefused, InvalidRequest, StoreError, StoreUnavailable
 from tolstoy_operator.stores.base import SecretVersion
 
 BATCH_SIZE = 20
@@ -28,8 +29,8 @@ Answers = dict[str, Answer]
 class BatchReader:
     """Reads current versions through `batch` (up to 20 names) and `single`.
 
-    `batch` may raise for the whole call and may leave names out; `is_general` tells which whole-call errors would hit
-    single reads just the same, so that halving is no use. `concurrency`: groups read at the same time. `clock`: s.
+    `batch` may raise for the whole call and may leave names out. `concurrency`: groups read at the same time. `clock`:
+    seconds.
     """
 
     def __init__(
@@ -37,13 +38,11 @@ class BatchReader:
         *,
         batch: Callable[[Sequence[str]], Awaitable[Mapping[str, Answer]]],
         single: Callable[[str], Awaitable[SecretVersion]],
-        is_general: Callable[[StoreError], bool],
         concurrency: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._batch = batch
         self._single = single
-        self._is_general = is_general
         self._concurrency = concurrency
         self._clock = clock
         self._quarantine: dict[str, float] = {}
@@ -71,7 +70,7 @@ class BatchReader:
             try:
                 answers = await self._group(names)
             except StoreError as error:
-                outage.failed(error, general=self._is_general(error))
+                outage.failed(error, general=isinstance(error, IdentityRefused))
                 return {name: _about(name, error) for name in names}
             outage.succeeded()
             return answers
@@ -81,12 +80,8 @@ class BatchReader:
         alone = len(names) == 1 or names[0] in self._quarantine or self._clock() < self._batch_refused_until
         if alone:
             return await self._one_by_one(names)
-        try:
+        with contextlib.suppress(AccessDenied, InvalidRequest):  # of one of them, perhaps
             answers = await self._batch(names)
-        except (AccessDenied, InvalidRequest) as error:
-            if self._is_general(error):
-                raise
-        else:
             return {name: answers.get(name) or StoreUnavailable(name, "left unanswered in a batch") for name in names}
         if len(names) <= _SINGLES:
             return await self._find_culprits(names)

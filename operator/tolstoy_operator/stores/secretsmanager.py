@@ -45,7 +45,7 @@ from tolstoy_operator.stores.base import (
 )
 from tolstoy_operator.stores.batchread import BatchReader
 from tolstoy_operator.stores.ratelimit import TokenBucket
-from tolstoy_operator.stores.secretsmanager_errors import FAILURES, IdentityRefused, WrongState, from_code, translate
+from tolstoy_operator.stores.secretsmanager_errors import FAILURES, WrongState, from_code, translate
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,6 @@ class SecretsManagerStore:
         self._reader = BatchReader(
             batch=self._batch,
             single=self.get,
-            is_general=lambda error: isinstance(error, IdentityRefused),
             concurrency=threads,
         )
 

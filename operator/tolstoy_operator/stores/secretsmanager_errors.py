@@ -13,6 +13,7 @@ from tolstoy_operator.domain.errors import (
     AccessDenied,
     AlreadyExists,
     DecryptionFailed,
+    IdentityRefused,
     InvalidRequest,
     LimitExceeded,
     SecretNotFound,
@@ -24,10 +25,6 @@ from tolstoy_operator.domain.errors import (
 
 class WrongState(InvalidRequest):
     """The secret is not in a state for this: pending deletion, or the label is elsewhere. DescribeSecret tells."""
-
-
-class IdentityRefused(AccessDenied):
-    """AWS does not know or no longer accepts who we are: it holds for every secret alike."""
 
 
 _DENIED = "AWS does not let the operator's role do this"

@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file, for an installation without AWS.
 
 It gives the same guarantees as Secrets Manager by other means. Every operation is one transaction that takes the
-write lock first, so create-if-absent and compare-and-swap hold between processes too (the operator, and an import
-from the command line). SQLite blocks, so all of it happens on one worker thread.
+write lock first, so create-if-absent and compare-and-swap hold between processes too (the operator, and its command
+`put`). SQLite blocks, so all of it happens on one worker thread.
 """
 
 from __future__ import annotations

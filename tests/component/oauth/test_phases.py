@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import socket
+import struct
 from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import parse_qs, quote_plus
 
 import pytest
 
 from tests.component.oauth.conftest import CLIENT_SECRET, HOST, REFRESH_TOKEN, FakeResolver, refresh
-from tests.support.tlsprovider import Authority, FakeProvider, Request, answer, provider, raw
+from tests.support.tlsprovider import Authority, Behaviour, FakeProvider, Request, answer, provider, raw
+from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import (
     Accepted,
     DoubtCause,
@@ -23,6 +28,7 @@ from tolstoy_operator.domain.tokenoutcome import (
 )
 from tolstoy_operator.domain.tokenreply import REPLY_LIMIT
 from tolstoy_operator.oauth.client import TokenClient
+from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient
 from tolstoy_operator.oauth.transport import decoded
 
 GOOD = '{"access_token":"at-1","refresh_token":"rt-2","expires_in":3600}'
@@ -52,6 +58,25 @@ async def test_tokens_arrive_and_the_request_is_what_it_should_be(server: FakePr
         f"refresh_token={REFRESH_TOKEN}",
     ]
     assert server.handshakes == 2, "a connection was shared by two requests"
+
+
+@pytest.mark.parametrize("method", [AuthMethod.BASIC, AuthMethod.BASIC_RAW, AuthMethod.POST])
+async def test_a_client_secret_arrives_whatever_is_in_it(
+    method: AuthMethod, server: FakeProvider, client: TokenClient
+) -> None:
+    secret, server.behave = "s3cr:et/+ %41&=ü€\N{OWL}", answer(200, GOOD)
+    asking = OAuthClient(client_id="clïent:1", method=method, secret=SecretValue(secret))
+
+    assert isinstance(await client.send(replace(refresh(server.port), client=asking)), Accepted)
+
+    (request,) = server.requests
+    pair = base64.b64decode(request.headers.get("authorization", "").removeprefix("Basic ")).decode()
+    form = {name: values[0] for name, values in parse_qs(request.body).items()}
+    assert (pair if method is not AuthMethod.POST else (form["client_id"], form["client_secret"])) == {
+        AuthMethod.BASIC: f"{quote_plus('clïent:1')}:{quote_plus(secret)}",
+        AuthMethod.BASIC_RAW: f"clïent:1:{secret}",
+        AuthMethod.POST: ("clïent:1", secret),
+    }[method]
 
 
 async def test_the_fence_stands_between_connection_and_first_byte(server: FakeProvider, client: TokenClient) -> None:
@@ -150,18 +175,103 @@ async def test_a_server_that_reads_and_is_silent(server: FakeProvider, make_clie
     assert await make_client(deadline=0.5).send(refresh(server.port)) == InDoubt(DoubtCause.TIMEOUT)
 
 
+def unended(body: bytes, status: int = 200, *headers: str) -> bytes:
+    """An answer whose head promises more than there is."""
+    return "\r\n".join([f"HTTP/1.1 {status} Status", "Content-Length: 1000", *headers, "", ""]).encode() + body
+
+
+def then_reset(data: bytes) -> Behaviour:
+    async def behave(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        at_once = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+
+    return behave
+
+
+def then_silent(data: bytes) -> Behaviour:
+    async def behave(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await asyncio.Event().wait()
+
+    return behave
+
+
 @pytest.mark.parametrize(
-    "data",
+    "behave",
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + GOOD.encode(),
-        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"acc\r\n',
+        raw(unended(GOOD.encode())),
+        raw(unended(gzip.compress(GOOD.encode())[:-8], 200, "Content-Encoding: gzip")),
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(GOOD), GOOD.encode())),
+        then_reset(unended(GOOD.encode())),
+        then_silent(unended(GOOD.encode())),
     ],
-    ids=["length", "chunks"],
+    ids=["length", "packed", "chunks", "reset", "deadline"],
 )
-async def test_an_answer_that_stops(server: FakeProvider, client: TokenClient, data: bytes) -> None:
+async def test_an_answer_that_lacks_nothing_but_its_end_is_an_answer(
+    server: FakeProvider, make_client: Callable[..., TokenClient], behave: Behaviour
+) -> None:
+    server.behave = behave
+
+    outcome = await make_client(deadline=3.0).send(refresh(server.port))
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.tokens.refresh_token == SecretValue("rt-2")
+
+
+@pytest.mark.parametrize(
+    ("data", "came"),
+    [
+        (unended(GOOD.encode()[:-1]), GOOD[:-1]),
+        (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"acc\r\n', '{"acc'),
+        (unended(b"access_token=at-1&refresh_token=rt-2"), "access_token=at-1&refresh_token=rt-2"),
+        (unended(b"error=invalid_grant"), "error=invalid_grant"),
+        (unended(b"<html><h1>Welco"), "<html><h1>Welco"),
+        (unended(b""), ""),
+    ],
+    ids=["json", "chunks", "form", "refusing form", "page", "nothing"],
+)
+@pytest.mark.parametrize("ending", [raw, then_reset])
+async def test_what_came_of_an_answer_that_stops_is_kept(
+    server: FakeProvider, client: TokenClient, ending: Callable[[bytes], Behaviour], data: bytes, came: str
+) -> None:
+    server.behave = ending(data)
+
+    outcome = await client.send(refresh(server.port))
+
+    assert outcome == InDoubt(DoubtCause.TRUNCATED, 200, raw=SecretValue(came))
+    assert "at-1" not in repr(outcome)
+
+
+async def test_what_came_of_an_answer_before_the_deadline_is_kept(
+    server: FakeProvider, make_client: Callable[..., TokenClient]
+) -> None:
+    server.behave = then_silent(unended(GOOD.encode()[:-1]))
+
+    outcome = await make_client(deadline=3.0).send(refresh(server.port))
+
+    assert outcome == InDoubt(DoubtCause.TRUNCATED, 200, raw=SecretValue(GOOD[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (unended(b"<html><h1>502 Bad Gat", 502), DoubtCause.SERVER_ERROR),
+        (unended(b"<html><h1>403 Forbid", 403), DoubtCause.TRUNCATED),
+        (unended(b'{"error":"invalid_grant"}', 400), DoubtCause.TRUNCATED),
+    ],
+    ids=["gateway", "firewall", "refusal"],
+)
+async def test_a_refusal_that_stops_is_a_doubt(
+    server: FakeProvider, client: TokenClient, data: bytes, cause: DoubtCause
+) -> None:
     server.behave = raw(data)
 
-    assert await client.send(refresh(server.port)) == InDoubt(DoubtCause.TRUNCATED, 200)
+    outcome = await client.send(refresh(server.port))
+
+    assert isinstance(outcome, InDoubt)
+    assert (outcome.cause, outcome.raw) == (cause, None)
 
 
 async def test_a_form_of_unknown_length_may_be_cut(server: FakeProvider, client: TokenClient) -> None:
@@ -197,7 +307,8 @@ async def test_one_byte_at_a_time_is_bounded_by_the_deadline(
     async with asyncio.timeout(5):
         outcome = await make_client(deadline=0.5).send(refresh(server.port))
 
-    assert outcome == InDoubt(DoubtCause.TRUNCATED, 200)
+    assert isinstance(outcome, InDoubt)
+    assert outcome.cause is DoubtCause.TRUNCATED
 
 
 async def test_ten_megabytes_are_not_read(server: FakeProvider, client: TokenClient) -> None:
@@ -225,11 +336,11 @@ async def test_a_redirect_is_a_refusal_and_nobody_follows(
     server: FakeProvider, client: TokenClient, authority: Authority
 ) -> None:
     async with provider(authority.server_context("other.example.com")) as other:
-        server.behave = answer(307, "", Location=f"https://other.example.com:{other.port}/token")
+        server.behave = answer(307, "", Location=f"https://user:word@Other.example.com:{other.port}/token?a=b#c")
 
         outcome = await client.send(refresh(server.port))
 
-        assert outcome == Rejected(Rejection.REQUEST_MISCONFIGURED, "http_307", 307)
+        assert outcome == Rejected(Rejection.REQUEST_MISCONFIGURED, "http_307:other.example.com", 307)
         assert len(server.requests) == 1
         assert other.handshakes == 0
 

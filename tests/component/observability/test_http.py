@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -233,6 +233,9 @@ async def test_metrics_are_sampled_at_the_scrape_and_parse_in_both_formats(bench
 
         def oldest_overdue_refresh_seconds(self) -> float:
             return 2.5
+
+        def refreshed_tools(self) -> Iterable[str]:
+            return ()
 
         def withdrawals_held(self) -> bool:
             return False

@@ -37,7 +37,7 @@ class Stage:
         old_dies: bool = False,
     ) -> None:
         self.loop, self.traits, self.lifetime = Loop(), traits, lifetime
-        self.rules = RefreshRules()
+        self.rules = RefreshRules(journal_crowd=1)
         self.store = SimulatedStore(self.loop)
         self.provider = SimulatedProvider(self.loop, behaviour, lifetime=lifetime, grace=600.0, old_dies=old_dies)
         self.network, self.line = Network(self.loop, Random(1), Weather()), Line()

@@ -85,6 +85,18 @@ def test_what_the_store_has_moved_past_is_removed(stage: Stage) -> None:
     assert stage.clusters["blue"].objects == {}
 
 
+def test_the_store_is_not_asked_for_the_sake_of_a_few_objects(stage: Stage) -> None:
+    objects = len(stage.clusters["blue"].objects)
+    stage.rules = RefreshRules()
+    stage.wait(KEPT_S)
+    stage.edit()
+
+    assert objects < RefreshRules().journal_crowd
+    assert tidy(stage) == 0
+    stage.wait(RefreshRules().journal_longest_s - KEPT_S)
+    assert tidy(stage) == objects
+
+
 def test_what_is_not_upstream_yet_is_kept_however_old(stage: Stage) -> None:
     stage.until_due()
     stage.clusters["blue"].create("result-waiting", "{}")

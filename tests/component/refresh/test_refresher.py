@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.component.refresh.stage import STRICT, Stage
+from tests.component.refresh.stage import STRICT, Stage, StagedReplica
 from tests.simulation.provider import Behaviour, EndpointClient
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL, REVOKING_LABEL
-from tolstoy_operator.domain.tokenoutcome import Outcome
+from tolstoy_operator.domain.tokenoutcome import Accepted, Outcome
+from tolstoy_operator.domain.tokenreply import Sent, parse_reply
 from tolstoy_operator.services.refresh.endings import (
     Current,
     Ending,
@@ -24,7 +28,7 @@ from tolstoy_operator.services.refresh.endings import (
     Waiting,
 )
 from tolstoy_operator.services.refresh.housekeeping import JournalKeeper
-from tolstoy_operator.stores.base import CURRENT, PREVIOUS
+from tolstoy_operator.stores.base import CURRENT, PREVIOUS, VersionInfo
 
 
 @pytest.fixture
@@ -121,6 +125,37 @@ def test_steps_come_in_the_order_of_the_protocol(stage: Stage) -> None:
     assert replica.steps == ["claim", "verify", "send", "keep", "commit"]
 
 
+def test_a_provider_that_is_taken_for_static_and_rotates_is_found_out() -> None:
+    stage = Stage(Behaviour.STRICT, ProviderTraits(Rotation.NONE))
+    stage.consent()
+    stage.until_due()
+    replica = stage.replica()
+    replica.run()
+    assert "claim" not in replica.steps
+    stage.until_due()
+    stage.line.lost = 1.0
+    lost = replica.run()
+    assert isinstance(lost, Failed)
+    assert lost.retry_after != 0.0, "a lost answer is not asked for again at once"
+    assert "claim" in replica.steps
+    assert isinstance(stage.replica(cluster="green").run(), Waiting), "the token is spent once"
+    assert len(stage.provider.requests) == 2
+
+
+@pytest.mark.parametrize("rotation", Rotation)
+def test_tokens_too_short_lived_for_the_version_budget_are_refused_in_shared_mode(rotation: Rotation) -> None:
+    stage = Stage(Behaviour.STRICT, ProviderTraits(rotation), lifetime=600.0)
+    stage.consent()
+    stage.until_due()
+    replica = stage.replica()
+    assert isinstance(replica.run(), Current), "nobody knows yet how long they live"
+    stage.until_due()
+    ending = replica.run()
+    assert isinstance(ending, Failed)
+    assert (ending.problem, len(stage.provider.requests)) == (Problem.VERSION_BUDGET_EXCEEDED, 1)
+    assert ending.cause == "tokens this short-lived need exclusive mode"
+
+
 def test_two_passes_of_one_process_do_not_overlap(stage: Stage) -> None:
     stage.until_due()
     replica = stage.replica()
@@ -193,6 +228,21 @@ def test_a_refusal_is_confirmed_then_believed_everywhere_until_a_new_consent(sta
     stage.consent()
 
     refreshed(stage)
+
+
+def test_a_verdict_that_is_tried_again_and_stands_is_found_out_once(stage: Stage) -> None:
+    stage.provider.end(stage.provider.families[0], "user")
+    stage.until_due()
+    replica, peer = stage.replica(), stage.replica("peer", "green")
+
+    endings: list[Ending] = [replica.run()]
+    for again in (replica, replica, replica, peer, peer, replica):
+        stage.wait(6 * 3600.0)
+        endings.append(again.run(insist=True))
+
+    found = [ending for ending in endings if isinstance(ending, Failed)]
+    assert [ending.verdict for ending in found] == [False, True, *[False] * (len(found) - 2)]
+    assert {request.cluster for request in stage.provider.requests[2:]} == {"blue", "green"}
 
 
 def test_a_false_verdict_is_cleared_by_insisting(stage: Stage) -> None:
@@ -278,6 +328,72 @@ def test_an_unreadable_reply_is_kept_for_a_person(stage: Stage) -> None:
     assert kept["kind"] == "doubt"
     assert "rt-family0-2" in kept["raw"]
     assert stage.store.labels[DOUBT_LABEL] != stage.store.labels[CURRENT]
+
+
+class CutAnswers(EndpointClient):
+    """Tokens arrive as JSON, or as a form, that stops `short` bytes before its end, and the connection with it."""
+
+    short, form = 0, False
+
+    async def send(self, document: OAuthDocument, *, before_send: Callable[[], bool]) -> Outcome:
+        outcome = await super().send(document, before_send=before_send)
+        assert isinstance(outcome, Accepted)
+        access, refresh = outcome.tokens.access_token, outcome.tokens.refresh_token
+        assert refresh is not None
+        fields = {"access_token": access.reveal(), "expires_in": "3600", "refresh_token": refresh.reveal()}
+        body = (urlencode(fields) if self.form else json.dumps(fields)).encode()
+        sent = Sent(at=self._process.read().wall)
+        return parse_reply(200, {}, body[: max(0, len(body) - self.short)], sent=sent, whole=False)
+
+
+def cut_answers(stage: Stage, **settings: Any) -> tuple[StagedReplica, CutAnswers]:
+    """Tokens that are due, and a replica that gets answers without their end."""
+    stage.until_due()
+    replica = stage.replica(**settings)
+    replica.endpoint = cut = CutAnswers(stage.provider, stage.network, replica.process, stage.line, stage.rules)
+    return replica, cut
+
+
+def test_an_answer_that_lacks_nothing_but_its_end_is_committed(stage: Stage) -> None:
+    replica, _ = cut_answers(stage)
+
+    ending = replica.run()
+
+    assert isinstance(ending, Current)
+    assert ending.refreshed
+    assert stage.current["refreshToken"] == "rt-family0-2"
+    assert stage.lives
+
+
+@pytest.mark.parametrize(("short", "form"), [(1, False), (0, True)], ids=["json", "form"])
+@pytest.mark.parametrize("exclusive", [False, True], ids=["shared", "exclusive"])
+def test_what_came_of_an_answer_that_stops_is_kept_for_a_person(
+    stage: Stage, exclusive: bool, short: int, form: bool
+) -> None:
+    refreshed(stage, exclusive=exclusive)
+    current = stage.current
+    replica, cut = cut_answers(stage, exclusive=exclusive)
+    cut.short, cut.form = short, form
+
+    ending = replica.run()
+
+    assert isinstance(ending, Failed)
+    assert ending.cause == "no usable answer (truncated)"
+    assert stage.current == current
+    if exclusive:
+        records = [json.loads(payload)["tolstoy"] for payload, _ in stage.clusters["blue"].objects.values()]
+        (kept,) = [record for record in records if record.get("kind") == "doubt"]
+    else:
+        kept = stage.store.document(stage.store.labels[DOUBT_LABEL])["tolstoy"]
+    assert "rt-family0-3" in kept["raw"]
+
+
+def test_of_an_answer_of_which_nothing_came_nothing_is_kept(stage: Stage) -> None:
+    replica, cut = cut_answers(stage)
+    cut.short = 1000
+
+    assert isinstance(replica.run(), Failed)
+    assert DOUBT_LABEL not in stage.store.labels
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["an edit", "an edit that drops what we noted"])
@@ -516,4 +632,105 @@ def test_an_old_copy_that_is_saved_when_the_journal_has_forgotten_it_gets_the_li
 
     assert isinstance(ending, Current)
     assert stage.current["note"] == "edited"
+    refreshed(stage, exclusive=True)
+
+
+def cut_off_after_the_request(stage: Stage, replica: StagedReplica, *, seconds: float) -> Ending:
+    """One pass; the store is out of reach from the request on."""
+
+    async def cut(name: str) -> None:
+        if name == "send":
+            stage.cut_off("blue", seconds=seconds)
+
+    object.__setattr__(replica.refresher._parts, "step", cut)
+    return replica.run()
+
+
+def test_a_late_result_on_an_old_view_takes_the_next_attempt_from_whoever_else_has_one(stage: Stage) -> None:
+    """The view of the peer does not show that the place has been sealed, the taker's not that the result has come."""
+    stage.until_due()
+    owner, taker = stage.replica("owner"), stage.replica("taker", "red")
+    ending = cut_off_after_the_request(stage, owner, seconds=1000.0)
+    peers_view = stage.loop.now
+    for _ in range(200):
+        if len(stage.provider.requests) == 2:
+            break
+        taker.run()
+        stage.wait(15.0)
+    stage.wait(1000.0)
+    takers_view, until = stage.loop.now, stage.loop.now + 10_000.0
+    stage.network.weather.stuck.update(peer=(peers_view, until), taker=(takers_view, until))
+    late = stage.replica("peer").run()
+    for _ in range(20):
+        taker.run()
+        stage.wait(15.0)
+
+    assert isinstance(ending, Journalled)
+    assert isinstance(late, Current)
+    assert stage.current["refreshToken"] == "rt-family0-2"
+    assert len(stage.provider.requests) == 2
+
+
+def test_an_old_version_that_nests_too_deep_keeps_nobody_from_a_refresh(stage: Stage) -> None:
+    levels = 30_000
+    stage.store.put("person", '{"note":' + "[" * levels + "]" * levels + "}", str(uuid.uuid4()), [CURRENT])
+    stage.consent()
+    stage.until_due()
+    assert isinstance(stage.replica().run(), Current)
+
+
+def test_a_token_is_not_spent_while_the_list_that_would_trace_it_lags(stage: Stage) -> None:
+    refreshed(stage)
+    stage.edit(tolstoy=None)
+    stage.until_due()
+    replica, requests = stage.replica(), len(stage.provider.requests)
+    store = replica.refresher._parts.store
+    listed = store.list_versions
+
+    async def lagging(name: str) -> Sequence[VersionInfo]:
+        return [info for info in await listed(name) if info.version_id != stage.store.labels[PREVIOUS]]
+
+    store.list_versions = lagging  # type: ignore[method-assign]
+    lagged = replica.run()
+    store.list_versions = listed  # type: ignore[method-assign]
+
+    assert isinstance(lagged, Failed)
+    assert lagged.problem is Problem.UPSTREAM_UNAVAILABLE
+    assert len(stage.provider.requests) == requests
+    ending = replica.run()
+    assert isinstance(ending, Current)
+    assert ending.refreshed
+
+
+@pytest.mark.parametrize(
+    ("deleted", "problem"),
+    [
+        pytest.param("result", Problem.ROTATION_RESPONSE_LOST, id="the tokens"),
+        pytest.param("", Problem.REAUTHORIZATION_REQUIRED, id="everything"),
+    ],
+)
+def test_a_journal_that_somebody_deletes_takes_its_tokens_along_and_is_told(
+    stage: Stage, deleted: str, problem: Problem
+) -> None:
+    """Where the claim is left, it tells that a response is missing; where nothing is, nothing tells."""
+    refreshed(stage, exclusive=True)
+    stage.until_due()
+    replica = stage.replica(exclusive=True)
+    ending = cut_off_after_the_request(stage, replica, seconds=400.0)
+    objects = stage.clusters["blue"].objects
+    for key in [key for key in objects if key.startswith(deleted)]:
+        del objects[key]
+    stage.wait(400.0)
+    peer = stage.replica("peer", exclusive=True)
+    told = peer.run()
+    for _ in range(40):
+        if isinstance(told, Failed) and told.verdict:
+            break
+        stage.wait(61.0)
+        told = peer.run()
+
+    assert isinstance(ending, Journalled)
+    assert isinstance(told, Failed)
+    assert told.problem is problem
+    stage.consent()
     refreshed(stage, exclusive=True)

@@ -200,3 +200,16 @@ def test_another_region_has_other_secrets(strict_server: SecretsManagerServer, n
     strict_server.seed({name: "one"})
     elsewhere = strict_server.client(region_name="eu-central-1")
     assert code_of(lambda: elsewhere.get_secret_value(SecretId=name)) == "ResourceNotFoundException"
+
+
+def test_changes_can_be_spread_over_the_past(name: str) -> None:
+    names = [f"{name}/{number}" for number in range(4)]
+    with SecretsManagerServer(mode="fast") as server:
+        server.seed(dict.fromkeys(names, "one"))
+        client = server.client()
+        before = [client.describe_secret(SecretId=each) for each in names]
+        server.spread(3600)
+        after = [client.describe_secret(SecretId=each) for each in names]
+    for date in ("CreatedDate", "LastChangedDate"):
+        earlier = [(old[date] - new[date]).total_seconds() for old, new in zip(before, after, strict=True)]
+        assert sorted(earlier) == pytest.approx([900, 1800, 2700, 3600], abs=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,6 +17,8 @@ from tolstoy_operator.domain.errors import (
     StoreError,
 )
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.services.resolver import NewerConsent, OAuthCredentials, SecretsResolver
+from tolstoy_operator.services.secrets import SecretsService
 from tolstoy_operator.stores.base import CURRENT, MAX_VALUE_BYTES, PREVIOUS, SecretStore, SecretVersion
 
 
@@ -362,3 +365,32 @@ class TestListing:
         assert await self.names(store, f"{prefix}aXb") == []
         assert await self.names(store, f"{prefix}a_") == ["b"]
         assert f"{prefix}a_b" in await self.names(store, "")
+
+
+async def test_a_consent_that_comes_while_another_is_imported_is_not_overwritten(
+    store: SecretStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step of the operator that rests on all of this, between whose reading and writing somebody else writes."""
+    secrets = SecretsService(store, cache_ttl=300, stale_max_age=300)
+    resolver = SecretsResolver(secrets, database_secret="platform", sleep=lambda _s: asyncio.sleep(0))
+    name, issued = f"tolstoy/github/{prefix.split('/')[1]}", datetime(2026, 5, 1, 9, tzinfo=UTC)
+    tool_and_org = ("github", prefix.split("/")[1])
+    first = await create(store, name, '{"refreshToken": "first", "lastUpdated": "2026-05-01T08:00:00Z"}')
+    newer, real_put = '{"refreshToken": "newer", "lastUpdated": "2026-05-01T10:00:00Z"}', store.put
+    others: list[str] = []
+
+    async def late_put(name: str, value: SecretValue, *, version_id: str, labels: Sequence[str] = (CURRENT,)) -> None:
+        if not others:
+            others.append(new_id())
+            await real_put(name, SecretValue(newer), version_id=others[0])
+        await real_put(name, value, version_id=version_id, labels=labels)
+
+    monkeypatch.setattr(store, "put", late_put)
+    imported = OAuthCredentials(refresh_token=SecretValue("imported"))
+    with pytest.raises(NewerConsent):
+        await resolver.set_oauth_credentials(*tool_and_org, imported, issued_at=issued)
+
+    assert text(await store.get(name)) == newer
+    assert await labels(store, name) == {CURRENT: others[0], PREVIOUS: first}
+    version = await resolver.set_oauth_credentials(*tool_and_org, imported, issued_at=issued + timedelta(hours=2))
+    assert await labels(store, name) == {CURRENT: version, PREVIOUS: others[0]}

@@ -62,7 +62,7 @@ async def test_a_few_failures_are_not_noticed(
         ("500", errors.StoreUnavailable, 3),
         ("limit", errors.LimitExceeded, 3),
         ("access_denied", errors.AccessDenied, 1),
-        ("expired_token", errors.AccessDenied, 1),
+        ("expired_token", errors.IdentityRefused, 1),
         ("kms", errors.DecryptionFailed, 1),
         ("validation", errors.InvalidRequest, 1),
     ],

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dev.controlplane import ControlPlane
+from dev.testbed import eventually
 from tests.support.crd import CRD_FILE
 from tests.support.kubeapi import APPLY_PATCH, CREDENTIALS, JSON_PATCH, MERGE_PATCH, Answer, KubeApi, credential
-from tests.support.waiting import wait_until
 from tolstoy_operator.api import names
 
 STRICT = "fieldValidation=Strict"
@@ -72,7 +72,7 @@ def served(control_plane: ControlPlane) -> ControlPlane:
     # Not `kubectl wait`: it fails on a CRD without conditions, which is how one begins. And discovery and the published
     # schema follow a little later than the condition.
     explain = ("explain", f"{names.PLURAL}.{names.GROUP}")
-    wait_until(lambda: not control_plane.kubectl(*explain, check=False).returncode, "kubectl knows the kind")
+    eventually(lambda: not control_plane.kubectl(*explain, check=False).returncode, what="kubectl knows the kind")
     return control_plane
 
 

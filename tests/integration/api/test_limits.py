@@ -11,6 +11,7 @@ from dev.controlplane import ControlPlane
 from tests.integration.api.conftest import Credentials
 from tests.support import specs
 from tests.support.kubeapi import credential
+from tolstoy_operator.domain.forcesync import LONGEST_MARK
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +59,7 @@ def test_the_largest_spec_is_accepted_and_can_be_changed(credentials: Credential
     assert created.body["spec"] == spec
     name = created.body["metadata"]["name"]
     assert credentials.merge(name, {"spec": {"suspend": False}}).ok
-    status = {"observedGeneration": 2, "lastHandledForceSync": "f" * 1000}
+    status = {"observedGeneration": 2, "lastHandledForceSync": "f" * LONGEST_MARK}
     assert credentials.api.patch(f"{credentials.path}/{name}/status", {"status": status}).ok
     assert credentials.delete(name).ok
 

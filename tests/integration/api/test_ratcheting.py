@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from dev.controlplane import ControlPlane
+from dev.testbed import eventually
 from tests.integration.api.conftest import causes
 from tests.support import crd
 from tests.support.kubeapi import KubeApi
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -45,10 +45,10 @@ def old(served: ControlPlane, admin: KubeApi, namespace: str) -> str:
     path = f"/apis/{GROUP}/v1/namespaces/{namespace}/{PLURAL}"
     body = {"apiVersion": f"{GROUP}/v1", "kind": KIND, "metadata": {"name": "old"}, "spec": OLD_SPEC}
     install(ruled=False)
-    wait_until(lambda: admin.post(path, body).ok, "the object is stored while there is no rule")
+    eventually(lambda: admin.post(path, body).ok, what="the object is stored while there is no rule")
     install(ruled=True)
     body["metadata"] = {"name": "new"}
-    wait_until(lambda: admin.post(f"{path}?dryRun=All", body).status == 422, "the rules are in force")
+    eventually(lambda: admin.post(f"{path}?dryRun=All", body).status == 422, what="the rules are in force")
     return f"{path}/old"
 
 

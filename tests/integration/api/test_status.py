@@ -20,6 +20,7 @@ from tolstoy_operator.api.v1 import (
     ToolCredentialStatus,
     UpstreamStatus,
 )
+from tolstoy_operator.domain.forcesync import LONGEST_MARK
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +48,7 @@ def largest() -> ToolCredentialStatus:
         grant=GrantStatus(state=GrantState.NOT_APPLICABLE, expires_at=MOMENT),
         upstream=UpstreamStatus(name="n" * 512, arn="a" * 2048, version_id="v" * 64, region="ap-southeast-1"),
         target=TargetStatus(name="n" * 253, keys=[f"k{number}" for number in range(9000)], last_sync_time=MOMENT),
-        last_handled_force_sync="f" * 100_000,
+        last_handled_force_sync="f" * LONGEST_MARK,
     )
 
 

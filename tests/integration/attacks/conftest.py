@@ -15,11 +15,11 @@ import pytest
 
 from dev.testbed import OperatorProcess, Testbed
 from tests.integration.helm.conftest import new_user
-from tests.integration.operator.conftest import admin, new_tenant, no_policy, operator, settings, tenant, testbed
+from tests.integration.operator.conftest import new_tenant, no_policy, operator, settings, tenant
 from tests.integration.operator.tenant import Tenant, api_key, value
 from tests.support.kubeapi import CREDENTIALS, Answer, KubeApi, credential
 
-__all__ = ["admin", "new_tenant", "no_policy", "operator", "settings", "tenant", "testbed"]
+__all__ = ["new_tenant", "no_policy", "operator", "settings", "tenant"]
 
 PREY = value("of-the-victim")
 

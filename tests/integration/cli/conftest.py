@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.integration.operator.conftest import check_log
+from tests.integration.operator.conftest import stop
 from tests.integration.operator.tenant import CANARY, Tenant
 from tests.support.kubeapi import CREDENTIALS, KubeApi
 
@@ -79,23 +79,11 @@ class Person:
                 process.kill()
 
 
-@pytest.fixture(scope="session")
-def testbed() -> Iterator[Testbed]:
-    with Testbed(audit=True) as bed:
-        yield bed
-
-
-@pytest.fixture(scope="session")
-def admin(testbed: Testbed) -> Iterator[KubeApi]:
-    with KubeApi(testbed.plane, testbed.plane.token) as api:
-        yield api
-
-
 @pytest.fixture(scope="module")
 def operator(testbed: Testbed) -> Iterator[OperatorProcess]:
     with testbed.operator() as process:
         yield process
-        check_log(process)
+        stop(process)
 
 
 @pytest.fixture

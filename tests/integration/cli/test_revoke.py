@@ -9,13 +9,15 @@ import pytest
 from dev.oauth.server import OAuthServer
 from dev.testbed import OperatorProcess, Testbed
 from tests.integration.cli.conftest import Done, Person, new_person
-from tests.integration.operator.conftest import check_log
+from tests.integration.operator.conftest import stop
 from tests.integration.operator.tenant import Tenant
 from tests.integration.tokens.consent import Consent
 
 pytestmark = pytest.mark.integration
 
 TOOL = "revocable"
+PLAIN = "irrevocable"
+"""A tool that no catalogue knows, so nobody knows how to revoke there."""
 LIVES_S = 3000.0
 ENTRY = """\
 like: generic
@@ -40,7 +42,7 @@ def operator(
     settings = {"PROVIDERS_DIR": str(providers), "ALLOW_SHARED_REVOCATION": "true"}
     with testbed.operator(TOKEN_ENDPOINT_ORIGINS=server.url, **settings) as process:
         yield process
-        check_log(process)
+        stop(process)
 
 
 @pytest.fixture
@@ -57,14 +59,14 @@ def consent(tenant: Tenant, server: OAuthServer, operator: OperatorProcess) -> C
 
 def revoke(person: Person, consent: Consent, *args: str, code: int = 0) -> Done:
     """Run it; no token may be shown."""
-    done = person.tolstoy("revoke", TOOL, "--yes", *args, code=code)
+    done = person.tolstoy("revoke", consent.tool, "--yes", *args, code=code)
     assert consent.grant.access_token not in done.out + done.err
     assert consent.grant.refresh_token not in done.out + done.err
     return done
 
 
 def policy(consent: Consent) -> object:
-    body = consent.tenant.get(TOOL)
+    body = consent.tenant.get(consent.tool)
     assert body is not None, "it is there"
     return body["spec"].get("oauth")
 
@@ -85,6 +87,18 @@ def test_without_the_right_nothing_is_deleted(consent: Consent, developer: Perso
     assert policy(consent) is None, "put back"
     consent.await_reason("Synced")
     assert not consent.family().revoked
+
+
+def test_where_nobody_knows_how_to_revoke_nothing_is_deleted(consent: Consent, developer: Person) -> None:
+    plain = Consent(consent.tenant, consent.server, tool=PLAIN)
+    plain.store(ends_in=LIVES_S)
+    plain.create()
+    plain.await_reason("Synced")
+    done = revoke(developer, plain, code=1)
+    assert "nothing was deleted: RevocationUnsupported" in done.err
+    assert policy(plain) is None, "put back"
+    plain.await_reason("Synced")
+    assert not plain.family().revoked
 
 
 def test_what_others_use_is_kept_unless_that_is_meant(consent: Consent, developer: Person) -> None:

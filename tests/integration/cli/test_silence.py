@@ -36,7 +36,7 @@ def test_ctrl_c_is_quiet(tenant: Tenant, developer: Person) -> None:
     with developer.start("refresh", "github", "--timeout", "10m") as process:
         eventually(lambda: marked(tenant), what="it has asked")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
 
 
@@ -49,7 +49,7 @@ def test_ctrl_c_takes_first_tokens_back(
     with developer.start("import", "github", "--from-file", str(tokens), "--timeout", "10m") as process:
         eventually(lambda: tenant.secret("github-first-tokens") is not None, what="the tokens wait")
         process.send_signal(ending)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
     assert tenant.secret("github-first-tokens") is None
 
@@ -68,11 +68,11 @@ def test_a_revocation_is_asked_about_and_ctrl_c_is_no_yes(tenant: Tenant, develo
         shown = process.stderr.readline()
         assert f"{tenant.namespace}/github will be deleted" in shown
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 130
     with developer.start("revoke", "github", stdin=program) as process:
         os.write(terminal, b"n\n")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "Go on? [y/N]: " in err
         assert "error: nothing was done" in err

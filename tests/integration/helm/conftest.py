@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import pytest
 
 from dev.controlplane import ControlPlane
 from dev.helmcli import NAMESPACE, RELEASE, Helm
+from dev.testbed import eventually
+from tests.integration.helm.objects import with_credential, with_pod
 from tests.support.kubeapi import CREDENTIALS, KubeApi, credential
-from tests.support.waiting import wait_until
 
 _numbers = itertools.count()
 
@@ -53,7 +55,9 @@ class Team:
         body = {f"tolstoy.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
         answer = self.admin.patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"annotations": body}})
         assert answer.ok, answer
-        wait_until(lambda: self.admin.post(f"{self.credentials}?dryRun=All", probe).ok, "admission sees the change")
+        eventually(
+            lambda: self.admin.post(f"{self.credentials}?dryRun=All", probe).ok, what="admission sees the change"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +67,14 @@ def installed() -> Iterator[Installed]:
         helm.install()
         admin = stack.enter_context(KubeApi(plane, plane.token))
         operator = stack.enter_context(admin.as_service_account(RELEASE, NAMESPACE))
-        wait_until(lambda: _policies_act(admin), "the admission policies refuse an unbound credential")
+        eventually(lambda: _policies_act(admin), what="the admission policies refuse an unbound credential")
         yield Installed(plane, helm, admin, operator)
+
+
+@pytest.fixture(scope="module")
+def helm(control_plane: ControlPlane) -> Helm:
+    """Helm on the plane where nothing is installed."""
+    return Helm(control_plane)
 
 
 def _policies_act(admin: KubeApi) -> bool:
@@ -77,6 +87,37 @@ def _policies_act(admin: KubeApi) -> bool:
 def team(installed: Installed) -> Iterator[Team]:
     with new_team(installed.admin) as team:
         yield team
+
+
+@pytest.fixture
+def operator(installed: Installed) -> KubeApi:
+    return installed.operator
+
+
+@pytest.fixture
+def bound(team: Team) -> str:
+    """Path of a credential `github` in the team's namespace, which is bound to its organisation."""
+    return with_credential(team)
+
+
+@pytest.fixture
+def web(team: Team) -> str:
+    """Path of a pod in the team's namespace."""
+    return with_pod(team)
+
+
+@pytest.fixture
+def editing(installed: Installed, team: Team) -> None:
+    """The operator may edit everything in the team's namespace, by somebody's mistake: only admission refuses."""
+    binding = {
+        "metadata": {"name": "operator-edits"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE}],
+    }
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{team.namespace}/rolebindings"
+    assert installed.admin.post(path, binding).ok
+    pods = f"/api/v1/namespaces/{team.namespace}/pods/nothing"
+    eventually(lambda: installed.operator.delete(pods).status == HTTPStatus.NOT_FOUND, what="its role is in force")
 
 
 @contextmanager
@@ -101,5 +142,5 @@ def new_user(admin: KubeApi, name: str, role: str, namespace: str) -> Iterator[K
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
     assert admin.post(path, binding).ok
     with admin.as_service_account(name, namespace) as user:
-        wait_until(lambda: user.get(CREDENTIALS.format(namespace)).ok, f"{role} includes our role")
+        eventually(lambda: user.get(CREDENTIALS.format(namespace)).ok, what=f"{role} includes our role")
         yield user

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from dev.testbed import eventually
 from tests.integration.helm.conftest import Installed, Team
 from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, Answer, credential
-from tests.support.waiting import wait_until
+from tolstoy_operator.api import names
+from tolstoy_operator.domain.tenancy import binding_of
 
 pytestmark = pytest.mark.integration
 
@@ -151,6 +153,9 @@ def test_a_namespace_bound_to_as_many_organisations_as_an_annotation_holds(team:
     created(team.developer.post(team.credentials, credential("last", tool="github", orgId="o36999")))
     message = refused(team.developer.post(team.credentials, credential("no", tool="github", orgId="p00000")))
     assert "is not bound to organisation p00000" in message
+    assert "o36999" in binding_of({names.ALLOWED_ORGS: many}).orgs, (
+        "the operator reads as much of it as the policy does"
+    )
 
 
 def test_the_policies_fit_the_types_they_look_at(installed: Installed) -> None:
@@ -159,7 +164,7 @@ def test_the_policies_fit_the_types_they_look_at(installed: Installed) -> None:
     def checked() -> bool:
         return all("typeChecking" in item.get("status", {}) for item in installed.admin.get(path).body["items"])
 
-    wait_until(checked, "every policy's types are checked")
+    eventually(checked, what="every policy's types are checked")
     policies = installed.admin.get(path).body["items"]
     assert len(policies) == 6
     assert all(policy["status"]["typeChecking"] == {} for policy in policies), policies

@@ -2,102 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE
+from dev.testbed import eventually
 from tests.integration.helm.conftest import Installed, Team, new_team
+from tests.integration.helm.objects import (
+    CORE,
+    MANAGED,
+    SECRETS,
+    owned_by,
+    pod_template,
+    secret,
+    with_credential,
+    with_workload,
+)
 from tests.support import docs, rights
-from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, Answer, KubeApi, credential
-from tests.support.waiting import wait_until
-from tolstoy_operator.api.names import RESTARTED_AT, SECRET_CHANGED
+from tests.support.kubeapi import APPLY_PATCH, JSON_PATCH, KubeApi, credential
+from tolstoy_operator.api.names import FINALIZER, RESTARTED_AT, SECRET_CHANGED
 
 pytestmark = pytest.mark.integration
 
-CORE = "/api/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-SECRETS = f"{CORE}/namespaces/{{}}/secrets"
-
-
-MANAGED = {"labels": {"tolstoy.dev/managed": "true"}}
-INVITING = {"annotations": {"tolstoy.dev/allow-merge": "github"}}
-
-
-def secret(name: str, metadata: dict[str, Any] | None = None, **members: object) -> dict[str, Any]:
-    meta = {"name": name, **(MANAGED if metadata is None else metadata)}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"accessToken": "dGVzdA=="}, **members}
-
-
-def owned_by(credential: dict[str, Any], *, controller: bool = True) -> dict[str, Any]:
-    """Metadata that makes a ToolCredential the owner."""
-    owner = {"name": credential["metadata"]["name"], "uid": credential["metadata"]["uid"], "controller": controller}
-    return {"ownerReferences": [{"apiVersion": "tolstoy.dev/v1", "kind": "ToolCredential", **owner}]}
 
 
 def lease(name: str) -> dict[str, Any]:
     spec = {"holderIdentity": "a", "leaseDurationSeconds": 10}
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
-
-
-@pytest.fixture
-def operator(installed: Installed) -> KubeApi:
-    return installed.operator
-
-
-@pytest.fixture
-def bound(team: Team) -> str:
-    """Path of a credential `github` in the team's namespace, which is bound to its organisation."""
-    return with_credential(team)
-
-
-def with_credential(team: Team) -> str:
-    team.annotate(allowed_orgs="org-abc123")
-    assert team.developer.post(team.credentials, credential("github", tool="github", orgId="org-abc123")).ok
-    return f"{team.credentials}/github"
-
-
-@pytest.fixture
-def web(team: Team) -> str:
-    """Path of a pod in the team's namespace."""
-    return with_pod(team)
-
-
-def with_pod(team: Team) -> str:
-    account = f"{CORE}/namespaces/{team.namespace}/serviceaccounts/default"
-    wait_until(lambda: team.admin.get(account).ok, "the namespace has its ServiceAccount")
-    metadata = {"name": "web", "labels": {"app": "web"}, "annotations": {"example.com/theirs": "kept"}}
-    spec = {"containers": [{"name": "web", "image": "registry.example.com/web"}]}
-    pods = f"{CORE}/namespaces/{team.namespace}/pods"
-    assert team.developer.post(pods, {"metadata": metadata, "spec": spec}).ok
-    return f"{pods}/web"
-
-
-def pod_template(**members: object) -> dict[str, Any]:
-    return {"spec": {"template": members}}
-
-
-def with_workload(team: Team, kind: str) -> str:
-    """Path of a workload `web` in the team's namespace."""
-    template = {
-        "metadata": {"labels": {"app": "web"}, "annotations": {"example.com/theirs": "kept"}},
-        "spec": {"containers": [{"name": "web", "image": "registry.example.com/web"}]},
-    }
-    spec: dict[str, Any] = {"selector": {"matchLabels": {"app": "web"}}, "template": template}
-    if kind == "StatefulSet":
-        spec["serviceName"] = "web"
-    path = f"/apis/apps/v1/namespaces/{team.namespace}/{kind.lower()}s"
-    answer = team.developer.post(path, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": spec})
-    assert answer.ok, answer
-    return f"{path}/web"
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +78,14 @@ class TestWhatItDoes:
         answer = operator.patch(f"{bound}/status", {"status": {"observedGeneration": 1}})
         assert answer.body["status"] == {"observedGeneration": 1}
 
+    @pytest.mark.parametrize("others", [[], ["example.com/theirs"]])
+    def test_its_finalizer_comes_and_goes(self, operator: KubeApi, team: Team, bound: str, others: list[str]) -> None:
+        assert team.developer.patch(bound, {"metadata": {"finalizers": others}}).ok
+        for finalizers in ([*others, FINALIZER], others):
+            answer = operator.patch(bound, {"metadata": {"finalizers": finalizers or None}})
+            assert answer.ok, answer
+        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
+
     def test_it_reads_a_namespace(self, operator: KubeApi, team: Team) -> None:
         assert operator.get(f"{CORE}/namespaces/{team.namespace}").ok
 
@@ -155,9 +103,16 @@ class TestWhatItDoes:
         assert merged.ok, merged
         assert operator.delete(f"{secrets}/github").ok
 
-    def test_it_owns_secrets_without_blocking_anybody(self, operator: KubeApi, team: Team, bound: str) -> None:
-        owned = secret("github", MANAGED | owned_by(operator.get(bound).body))
-        assert operator.post(SECRETS.format(team.namespace), owned).status == 201
+    def test_it_gives_secrets_owners_and_takes_them_back(self, operator: KubeApi, team: Team, bound: str) -> None:
+        owner = owned_by(operator.get(bound).body)
+        assert operator.post(SECRETS.format(team.namespace), secret("github", MANAGED | owner)).status == 201
+        for owners in (None, owner["ownerReferences"]):
+            path = f"{SECRETS.format(team.namespace)}/github"
+            assert operator.patch(path, {"metadata": {"ownerReferences": owners}}).ok
+
+    def test_an_owner_may_be_one_that_waits(self, operator: KubeApi, team: Team, bound: str) -> None:
+        owner = owned_by(operator.get(bound).body, blockOwnerDeletion=True)
+        assert operator.post(SECRETS.format(team.namespace), secret("github", MANAGED | owner)).status == 201
 
     def test_it_keeps_a_journal_in_its_own_namespace(self, operator: KubeApi, team: Team) -> None:
         entry = secret("tolstoy-journal-1", {}, type="tolstoy.dev/journal", immutable=True)
@@ -317,203 +272,6 @@ def test_it_has_no_right_that_makes_more_of_them(operator: KubeApi, verb: str, g
     assert answer.body["status"]["allowed"] is False
 
 
-class TestWhatItMayPatchOfACredential:
-    """RBAC lets the operator patch any part; a policy keeps it to its own finalizer."""
-
-    OURS = "tolstoy.dev/revoke"
-
-    @pytest.mark.parametrize("others", [[], ["example.com/theirs"]])
-    def test_its_finalizer_comes_and_goes(self, operator: KubeApi, team: Team, bound: str, others: list[str]) -> None:
-        assert team.developer.patch(bound, {"metadata": {"finalizers": others}}).ok
-        for finalizers in ([*others, self.OURS], others):
-            answer = operator.patch(bound, {"metadata": {"finalizers": finalizers or None}})
-            assert answer.ok, answer
-        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            {"spec": {"suspend": True}},
-            {"spec": {"oauth": {"revocationPolicy": "Revoke"}}},
-            {"metadata": {"finalizers": ["example.com/mine"]}},
-            {"metadata": {"labels": {"a": "b"}}},
-            {"metadata": {"annotations": {"tolstoy.dev/force-sync": "x"}}},
-            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
-        ],
-    )
-    def test_nothing_else_does(self, operator: KubeApi, team: Team, bound: str, body: dict[str, Any]) -> None:
-        assert team
-        answer = operator.patch(bound, body)
-        assert answer.status == 403, answer
-        assert "the operator changes nothing of a ToolCredential but its own finalizer" in answer.message
-
-    def test_somebody_elses_finalizer_stays(self, operator: KubeApi, team: Team, bound: str) -> None:
-        assert team.developer.patch(bound, {"metadata": {"finalizers": ["example.com/theirs"]}}).ok
-        assert operator.patch(bound, {"metadata": {"finalizers": None}}).status == 403
-        assert team.developer.patch(bound, {"metadata": {"finalizers": None}}).ok
-
-    def test_others_are_not_held_to_it(self, team: Team, bound: str) -> None:
-        assert team.developer.patch(bound, {"metadata": {"labels": {"a": "b"}}}).ok
-
-
-class TestWhatItMayPatchOfAPod:
-    """RBAC lets the operator patch any part; a policy keeps it to one annotation, and that to a number."""
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            {"spec": {"activeDeadlineSeconds": 1}},
-            {"metadata": {"labels": {"app": "theirs"}}},
-            {"metadata": {"labels": {"app": None}}},
-            {"metadata": {"annotations": {"example.com/mine": "x"}}},
-            {"metadata": {"annotations": {"example.com/theirs": "other"}}},
-            {"metadata": {"annotations": {"example.com/theirs": None}}},
-            {"metadata": {"annotations": {SECRET_CHANGED: "12", "example.com/theirs": "other"}}},
-            {"metadata": {"annotations": {SECRET_CHANGED: "x"}}},
-            {"metadata": {"annotations": {SECRET_CHANGED: "1" * 21}}},
-            {"metadata": {"finalizers": ["example.com/mine"]}},
-            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
-        ],
-        ids=json.dumps,
-    )
-    def test_nothing_else(self, operator: KubeApi, web: str, body: dict[str, Any]) -> None:
-        answer = operator.patch(web, body)
-        assert answer.status == 403, answer
-        assert "the operator changes nothing of a pod but its annotation" in answer.message
-
-    def test_no_other_image(self, operator: KubeApi, web: str) -> None:
-        image = [{"op": "replace", "path": "/spec/containers/0/image", "value": "registry.example.com/theirs"}]
-        answer = operator.patch(web, image, JSON_PATCH)
-        assert answer.status == 403, answer
-        assert "the operator changes nothing of a pod but its annotation" in answer.message
-
-    def test_others_are_not_held_to_it(self, team: Team, web: str) -> None:
-        assert team.developer.patch(web, {"metadata": {"labels": {"app": "other"}}}).ok
-
-
-class TestWhatItMayPatchOfAWorkload:
-    """RBAC lets the operator patch any part; a policy keeps it to one annotation of the pod template."""
-
-    MINE: ClassVar = {"example.com/mine": "x"}
-
-    @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
-    @pytest.mark.parametrize(
-        "body",
-        [
-            pod_template(metadata={"annotations": MINE}),
-            pod_template(metadata={"annotations": {"example.com/theirs": None}}),
-            pod_template(metadata={"annotations": {RESTARTED_AT: "x"}}),
-            pod_template(metadata={"annotations": {RESTARTED_AT: "2026-01-01T00:00:00Z", **MINE}}),
-            pod_template(metadata={"labels": MINE}),
-            pod_template(spec={"serviceAccountName": "admin"}),
-            pod_template(spec={"hostNetwork": True}),
-            pod_template(spec={"terminationGracePeriodSeconds": 1}),
-            {"metadata": {"labels": MINE}},
-            {"metadata": {"annotations": MINE}},
-            {"metadata": {"annotations": {RESTARTED_AT: "2026-01-01T00:00:00Z"}}},
-            {"metadata": {"finalizers": ["example.com/mine"]}},
-            {"metadata": owned_by({"metadata": {"name": "x", "uid": "11111111-1111-1111-1111-111111111111"}})},
-            {"spec": {"revisionHistoryLimit": 1}},
-            {"spec": {"minReadySeconds": 1}},
-        ],
-        ids=json.dumps,
-    )
-    def test_nothing_else(self, operator: KubeApi, team: Team, kind: str, body: dict[str, Any]) -> None:
-        self.is_refused(operator.patch(with_workload(team, kind), body))
-
-    @pytest.mark.parametrize(
-        "operation",
-        [
-            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "registry.example.com/theirs"},
-            {"op": "add", "path": "/spec/template/spec/containers/0/command", "value": ["sh"]},
-            {"op": "replace", "path": "/spec/replicas", "value": 0},
-            {"op": "add", "path": "/spec/paused", "value": True},
-        ],
-        ids=lambda operation: operation["path"],
-    )
-    def test_no_other_image_and_no_other_size(self, operator: KubeApi, team: Team, operation: object) -> None:
-        self.is_refused(operator.patch(with_workload(team, "Deployment"), [operation], JSON_PATCH))
-
-    def is_refused(self, answer: Answer) -> None:
-        assert answer.status == 403, answer
-        assert "the operator changes nothing of a workload but the annotation" in answer.message
-
-    def test_others_are_not_held_to_it(self, team: Team) -> None:
-        assert team.developer.patch(with_workload(team, "Deployment"), {"spec": {"replicas": 3}}).ok
-
-
-class TestWhatAStolenTokenCannotDoToSecrets:
-    """RBAC lets the operator write any Secret; a policy keeps it to its own."""
-
-    @pytest.fixture
-    def secrets(self, team: Team) -> str:
-        return SECRETS.format(team.namespace)
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            secret("x", {}),
-            secret("x", {"labels": {"tolstoy.dev/managed": "merged"}}),
-            secret("x", INVITING),
-            secret("x", MANAGED, type="bootstrap.kubernetes.io/token"),
-            secret(
-                "x",
-                MANAGED | {"annotations": {"kubernetes.io/service-account.name": "default"}},
-                type="kubernetes.io/service-account-token",
-            ),
-        ],
-        ids=["unmarked", "merged", "inviting", "bootstrap token", "service account token"],
-    )
-    def test_create(self, operator: KubeApi, secrets: str, body: dict[str, Any]) -> None:
-        answer = operator.post(secrets, body)
-        assert answer.status == 403, answer
-        assert "the operator creates only Secrets with the label tolstoy.dev/managed=true" in answer.message
-
-    def test_touch_those_of_others(self, operator: KubeApi, team: Team, secrets: str) -> None:
-        assert team.developer.post(secrets, secret("theirs", {"labels": {"app": "web"}})).ok
-        path = f"{secrets}/theirs"
-        for answer in (
-            operator.patch(path, {"data": {"accessToken": "eA=="}}),
-            operator.patch(path, {"metadata": MANAGED}),
-            operator.patch(path, {"metadata": INVITING}),
-            operator.patch(f"{path}?fieldManager=tolstoy-1&force=true", secret("theirs"), APPLY_PATCH),
-            operator.delete(path),
-        ):
-            assert answer.status == 403, answer
-            assert "the operator writes only Secrets that are its own or that invite it" in answer.message
-
-    def test_take_one_for_its_own_that_a_credential_merely_owns(
-        self, operator: KubeApi, team: Team, secrets: str, bound: str
-    ) -> None:
-        body = team.developer.get(bound).body
-        assert team.developer.post(secrets, secret("theirs", owned_by(body, controller=False))).ok
-        assert operator.patch(f"{secrets}/theirs", {"data": {}}).status == 403
-
-    @pytest.mark.parametrize(
-        ("metadata", "deleted"),
-        [(MANAGED, True), (INVITING, False), ({"labels": {"tolstoy.dev/managed": "merged"}}, False)],
-        ids=["managed", "inviting", "merged"],
-    )
-    def test_but_it_can_write_what_is_meant_for_it(
-        self, operator: KubeApi, team: Team, secrets: str, metadata: dict[str, Any], deleted: bool
-    ) -> None:
-        assert team.developer.post(secrets, secret("ours", metadata)).ok
-        assert operator.patch(f"{secrets}/ours", {"data": {"accessToken": "eA=="}}).ok
-        assert operator.delete(f"{secrets}/ours").ok is deleted
-
-    def test_and_its_own_when_the_label_was_taken_off(
-        self, operator: KubeApi, team: Team, secrets: str, bound: str
-    ) -> None:
-        assert team.developer.post(secrets, secret("ours", owned_by(team.developer.get(bound).body))).ok
-        assert operator.patch(f"{secrets}/ours", {"metadata": MANAGED}).ok
-        assert operator.delete(f"{secrets}/ours").ok
-
-    def test_others_are_not_held_to_it(self, team: Team, secrets: str) -> None:
-        assert team.developer.post(secrets, secret("theirs", {})).ok
-        assert team.developer.patch(f"{secrets}/theirs", {"data": {}}).ok
-        assert team.developer.delete(f"{secrets}/theirs").ok
-
-
 HOOK = f"{RELEASE}-release-finalizers"
 
 
@@ -523,7 +281,7 @@ def hook(installed: Installed) -> Iterator[KubeApi]:
     manifests = installed.helm.run("get", "hooks", RELEASE, "--namespace", NAMESPACE).stdout
     installed.plane.kubectl("apply", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
     with installed.admin.as_service_account(HOOK, NAMESPACE) as hook:
-        wait_until(lambda: hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok, "the hook's role is in force")
+        eventually(lambda: hook.get("/apis/tolstoy.dev/v1/toolcredentials").ok, what="the hook's role is in force")
         yield hook
     installed.plane.kubectl("delete", "--namespace", NAMESPACE, "-f", "-", stdin=manifests)
 

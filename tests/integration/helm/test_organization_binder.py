@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from dev.testbed import eventually
 from tests.integration.helm.conftest import Installed
 from tests.support.kubeapi import APPLY_PATCH, Answer, KubeApi
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,7 @@ def self_service(installed: Installed) -> Iterator[KubeApi]:
         *("--clusterrole=self-service", "--serviceaccount=default:portal"),
     )
     with installed.admin.as_service_account("portal", "default") as portal:
-        wait_until(lambda: portal.get(NAMESPACES).ok, "the portal's role is in force")
+        eventually(lambda: portal.get(NAMESPACES).ok, what="the portal's role is in force")
         yield portal
 
 
@@ -105,7 +105,7 @@ def test_namespaces_without_a_binding_come_and_go(self_service: KubeApi, name: s
     assert self_service.post(NAMESPACES, namespace(new)).status == 201
     paths = [f"{NAMESPACES}/{new}", f"{NAMESPACES}/{name}"]
     assert all(self_service.delete(path).ok for path in paths)
-    wait_until(lambda: all(self_service.get(path).status == 404 for path in paths), "both are gone")
+    eventually(lambda: all(self_service.get(path).status == 404 for path in paths), what="both are gone")
 
 
 def test_a_binder_may(installed: Installed, name: str) -> None:
@@ -119,4 +119,4 @@ def test_a_binder_may(installed: Installed, name: str) -> None:
         )
     change = {"metadata": {"annotations": {"tolstoy.dev/allowed-orgs": "org-abc123,org-def456"}}}
     with installed.admin.as_service_account("platform", "default") as platform:
-        wait_until(lambda: platform.patch(f"{NAMESPACES}/{name}", change).ok, "the binder's change is accepted")
+        eventually(lambda: platform.patch(f"{NAMESPACES}/{name}", change).ok, what="the binder's change is accepted")

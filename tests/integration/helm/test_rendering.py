@@ -7,7 +7,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +14,7 @@ import yaml
 from dev.chart import CHART, SOURCES
 from dev.controlplane import ControlPlane, kubeconform
 from dev.helmcli import DEFAULT_VALUES, NAMESPACE, RELEASE, Helm, Values
+from tests.integration.helm.rendering import Manifest, load, one, operator_container, render, template
 from tests.support import docs, rights
 from tests.support.chartfiles import EXAMPLES, at, default_values, nested, schema_at, settings_table, with_overrides
 from tests.support.kubeapi import KubeApi
@@ -23,37 +23,11 @@ from tolstoy_operator.settings import Settings
 
 pytestmark = pytest.mark.integration
 
-Manifest = dict[str, Any]
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-
-
-@pytest.fixture(scope="module")
-def helm(control_plane: ControlPlane) -> Helm:
-    return Helm(control_plane)
-
-
-def template(helm: Helm, values: Values, *, hooks: bool = True) -> str:
-    hidden = [] if hooks else ["--no-hooks"]
-    return helm.run("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *hidden, values=values).stdout
-
-
-def render(helm: Helm, values: Values = DEFAULT_VALUES) -> list[Manifest]:
-    return [manifest for manifest in yaml.safe_load_all(template(helm, values)) if manifest]
-
-
-def one(manifests: list[Manifest], kind: str, name: str = RELEASE) -> Manifest:
-    (found,) = (m for m in manifests if m["kind"] == kind and m["metadata"]["name"] == name)
-    return found
 
 
 def pod_templates(manifests: list[Manifest]) -> list[Manifest]:
     return [m["spec"]["template"] for m in manifests if m["kind"] in {"Deployment", "Job"}]
-
-
-def operator_container(manifests: list[Manifest]) -> Manifest:
-    (container,) = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
-    assert isinstance(container, dict)
-    return container
 
 
 def environment(manifests: list[Manifest]) -> dict[str, str]:
@@ -62,11 +36,6 @@ def environment(manifests: list[Manifest]) -> dict[str, str]:
         item["name"]: item["value"] if "value" in item else item["valueFrom"]["fieldRef"]["fieldPath"]
         for item in operator_container(manifests)["env"]
     }
-
-
-def load(example: Path) -> Values:
-    values: Values = yaml.safe_load(example.read_text())
-    return values
 
 
 @each_example
@@ -232,34 +201,6 @@ def test_catalogue_entries_of_ones_own_are_where_the_operator_looks(helm: Helm) 
     assert mounts["providers"] == environment(manifests)["PROVIDERS_DIR"]
     volumes = one(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
     assert {"name": "providers", "configMap": {"name": "own"}} in volumes
-
-
-def test_the_iam_role_stands_on_the_service_account(helm: Helm) -> None:
-    values = load(CHART / "examples" / "irsa.yaml")
-    account = one(render(helm, values), "ServiceAccount")
-    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": values["serviceAccount"]["awsRoleArn"]}
-
-
-def test_a_service_account_of_somebody_else_gets_the_rights(helm: Helm) -> None:
-    account = {"serviceAccount": {"create": False, "name": "theirs"}}
-    manifests = render(helm, with_overrides(dict(DEFAULT_VALUES), account))
-    assert one(manifests, "ClusterRoleBinding")["subjects"][0]["name"] == "theirs"
-    assert one(manifests, "RoleBinding")["subjects"][0]["name"] == "theirs"
-    accounts = [m["metadata"]["name"] for m in manifests if m["kind"] == "ServiceAccount"]
-    assert accounts == [f"{RELEASE}-release-finalizers"]
-
-
-def test_nobody_reaches_the_metrics_until_somebody_is_named(helm: Helm) -> None:
-    assert one(render(helm), "NetworkPolicy")["spec"]["ingress"] == []
-    values = load(CHART / "examples" / "ha.yaml")
-    (rule,) = one(render(helm, values), "NetworkPolicy")["spec"]["ingress"]
-    assert rule == {"from": values["networkPolicy"]["metricsFrom"], "ports": [{"port": "http"}]}
-
-
-def test_alerts_reach_prometheus_as_they_are_written(helm: Helm) -> None:
-    rule = one(render(helm, load(CHART / "examples" / "ha.yaml")), "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
-    assert rule["metadata"]["labels"]["release"] == "prometheus"
 
 
 def test_what_is_optional_can_be_left_out(helm: Helm) -> None:

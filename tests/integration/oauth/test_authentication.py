@@ -13,7 +13,7 @@ from tolstoy_operator.domain.tokenhealth import Liveness, RevocationResult
 from tolstoy_operator.domain.tokenoutcome import Accepted, Rejected, Rejection
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
-from tolstoy_operator.oauth.clientauth import Audience, AuthMethod, OAuthClient, next_authentication
+from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient, next_authentication
 from tolstoy_operator.oauth.tokenrequest import ClientCredentialsGrant, RefreshTokenGrant, TokenRequest
 
 pytestmark = pytest.mark.integration
@@ -63,20 +63,19 @@ async def test_a_public_client(server: OAuthServer, client: TokenClient) -> None
 
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
-@pytest.mark.parametrize("audience", [Audience.ISSUER, Audience.TOKEN_ENDPOINT])
+@pytest.mark.parametrize("to_issuer", [True, False])
 async def test_private_key_jwt(
     server: OAuthServer,
     client: TokenClient,
     keys: dict[Algorithm, SigningKey],
     algorithm: Algorithm,
-    audience: Audience,
+    to_issuer: bool,
 ) -> None:
     signing = OAuthClient(
         client_id=f"jwt-{algorithm.value}",
         method=AuthMethod.PRIVATE_KEY_JWT,
         key=keys[algorithm],
-        audience=audience,
-        audience_value=server.url if audience is Audience.ISSUER else None,
+        audience=server.url if to_issuer else None,
     )
 
     assert isinstance(
@@ -91,8 +90,7 @@ async def test_the_wrong_key_is_our_mistake(
         client_id="jwt-RS256",
         method=AuthMethod.PRIVATE_KEY_JWT,
         key=replace(keys[Algorithm.PS256], algorithm=Algorithm.RS256, key_id="RS256"),
-        audience=Audience.ISSUER,
-        audience_value=server.url,
+        audience=server.url,
     )
     grant = server.seed("jwt-RS256")
 

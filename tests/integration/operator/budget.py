@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from dev.controlplane.audit import Request
 from dev.helmcli import NAMESPACE, RELEASE
@@ -15,12 +16,12 @@ _READS = {"get", "list", "watch"}
 
 def requests(testbed: Testbed, admin: KubeApi) -> list[Request]:
     """All that the operator has asked until now. The log is behind by a moment, so a mark is set and waited for."""
-    mark = f"mark-{len(list(testbed.plane.audited()))}"
+    mark = f"mark-{len(testbed.plane.audited())}"
     admin.get(f"/api/v1/namespaces/{mark}")
 
-    def ask() -> list[Request]:
-        seen = list(testbed.plane.audited())
-        assert any(request.name == mark for request in seen)
+    def ask() -> Sequence[Request]:
+        seen = testbed.plane.audited()
+        assert any(request.name == mark for request in reversed(seen))
         return seen
 
     return [request for request in eventually(ask, what="the audit log is complete") if request.user == OPERATOR]

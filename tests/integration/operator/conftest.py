@@ -1,4 +1,4 @@
-"""A testbed for each worker, an operator for each file, and a tenant for each test.
+"""An operator for each file, and a tenant for each test.
 
 Each file has an operator process of its own, so that files can choose its settings, and so that a failure's log is
 short. When a file is done, its operator is stopped as Kubernetes stops it, and its log is looked through.
@@ -24,18 +24,6 @@ ALONE = {"LEADER_ELECTION": "false"}
 
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 _BINDING = "namespace-binding.tolstoy.dev"
-
-
-@pytest.fixture(scope="session")
-def testbed() -> Iterator[Testbed]:
-    with Testbed(audit=True) as bed:
-        yield bed
-
-
-@pytest.fixture(scope="session")
-def admin(testbed: Testbed) -> Iterator[KubeApi]:
-    with KubeApi(testbed.plane, testbed.plane.token) as api:
-        yield api
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ class Tenant:
         """One condition, None when it is not there."""
         return next((item for item in self.status(name).get("conditions", ()) if item["type"] == kind), None)
 
-    def await_reason(self, reason: str, name: str = "github", *, timeout: float = 20) -> dict[str, Any]:
+    def await_reason(self, reason: str, name: str = "github", *, timeout: float = 60) -> dict[str, Any]:
         """Wait until this is the reason of Ready, for the spec as it is now. Returns the status."""
 
         def ask() -> dict[str, Any]:
@@ -193,7 +193,7 @@ class Tenant:
         answer = self.admin.get(f"{self._path}/secrets?labelSelector=tolstoy.dev/managed")
         return {body["metadata"]["name"]: _decoded(body) for body in _ok(answer)["items"]}
 
-    def await_data(self, expected: Mapping[str, str], name: str = "github", *, timeout: float = 20) -> dict[str, Any]:
+    def await_data(self, expected: Mapping[str, str], name: str = "github", *, timeout: float = 60) -> dict[str, Any]:
         """Wait until the Secret holds exactly this. Returns it as the API server has it."""
 
         def ask() -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_watches_whose_place_is_forgotten_start_anew(testbed: Testbed, admin: Ku
         operator.signal(signal.SIGSTOP)
         tenant.patch_secret({"stringData": {"apiKey": "typo"}})
         tenant.delete("doomed")
-        tenant.delete_secret("doomed")
+        eventually(lambda: tenant.secret("doomed") is None, what="its Secret is gone as well")
         tenant.store(api_key("new"), "new")
         tenant.create("new", "new")
         with no_apiserver(testbed):

@@ -69,6 +69,7 @@ class TestProbes:
         assert body["leader"] is True
         assert body["secrets"]["connected"] is True
         assert body["secrets"]["cache"]["entries"] > 0
+        assert body["secrets"]["cache"]["staleServed"] >= 0
         assert body["credentials"]["byReason"]["Synced"] >= 1
         assert body["queue"]["oldestOverdueSeconds"] >= 0
         assert mirrored.namespace not in text

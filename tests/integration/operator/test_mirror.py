@@ -36,7 +36,7 @@ def test_kubectl_waits_for_it_and_shows_it(tenant: Tenant) -> None:
     tenant.store(oauth())
     tenant.create()
     kubectl = tenant.testbed.plane.kubectl
-    kubectl("wait", "--for=condition=Ready", "tc/github", "-n", tenant.namespace, "--timeout=20s")
+    kubectl("wait", "--for=condition=Ready", "tc/github", "-n", tenant.namespace, "--timeout=60s")
     row = kubectl("get", "tc", "github", "-n", tenant.namespace, "--no-headers").stdout.split()
     assert row[:7] == ["github", "github", tenant.org, "OAuth2", "True", "Synced", TOKEN_ENDS]
 

@@ -69,7 +69,7 @@ def test_a_standby_takes_over_when_the_leader_is_killed(replicas: Replicas, tena
     replicas[0].kill()
     tenant.store(api_key("k2"))
     tenant.patch_secret({"stringData": {"extra": "x"}})
-    tenant.await_data(api_key("k2"), timeout=15)
+    tenant.await_data(api_key("k2"), timeout=25)
     assert holder(admin).startswith("second")
 
 
@@ -77,7 +77,7 @@ def test_a_standby_takes_over_at_once_when_the_leader_leaves(replicas: Replicas,
     tenant.synced()
     stop(replicas[0])
     tenant.store(api_key("k2"))
-    tenant.await_data(api_key("k2"), timeout=6)
+    tenant.await_data(api_key("k2"), timeout=9)
 
 
 def test_a_leader_that_was_stopped_for_too_long_ends(replicas: Replicas, tenant: Tenant, admin: KubeApi) -> None:

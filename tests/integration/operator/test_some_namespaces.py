@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from dev.helmcli import NAMESPACE, RELEASE, Helm
-from dev.testbed import OperatorProcess, Testbed
+from dev.testbed import OperatorProcess, Testbed, eventually
 from tests.integration.operator.conftest import ALONE, stop
 from tests.integration.operator.tenant import Tenant, api_key
 from tests.support.kubeapi import CREDENTIALS, KubeApi
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -54,8 +53,8 @@ def outside(testbed: Testbed, admin: KubeApi) -> Iterator[Tenant]:
 def token(admin: KubeApi, inside: Tenant, outside: Tenant) -> Iterator[KubeApi]:
     """The operator's own, once the cluster-wide rights are gone."""
     with admin.as_service_account(RELEASE, NAMESPACE) as api:
-        wait_until(lambda: api.get(f"{CORE}/secrets").status == 403, "the rights of the whole cluster are gone")
-        wait_until(lambda: api.get(CREDENTIALS.format(inside.namespace)).ok, "those of the namespace are there")
+        eventually(lambda: api.get(f"{CORE}/secrets").status == 403, what="the rights of the whole cluster are gone")
+        eventually(lambda: api.get(CREDENTIALS.format(inside.namespace)).ok, what="those of the namespace are there")
         yield api
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dev.oauth.server import CLIENT_SECRET, Family, Grant, OAuthServer
@@ -59,7 +59,7 @@ class Consent:
         """What the server counted for this consent."""
         return self.server.state().families[self.grant.id]
 
-    def await_refreshed(self, *, timeout: float = 40) -> dict[str, str]:
+    def await_refreshed(self, *, timeout: float = 90) -> dict[str, str]:
         """Wait until the Secret holds another access token than the consent's, the one upstream. Returns its data."""
 
         def ask() -> dict[str, str]:
@@ -74,7 +74,7 @@ class Consent:
         """The tenant's credential."""
         self.tenant.create(self.tool, self.tool, **spec)
 
-    def await_reason(self, reason: str, *, timeout: float = 40) -> dict[str, Any]:
+    def await_reason(self, reason: str, *, timeout: float = 90) -> dict[str, Any]:
         """Wait for the reason of Ready. Returns the status."""
         return self.tenant.await_reason(reason, self.tool, timeout=timeout)
 
@@ -84,15 +84,21 @@ class Consent:
         return found
 
 
-def secrets_upstream(testbed: Testbed) -> Iterator[str]:
-    """Every token and client secret in every version of every secret."""
+def names_upstream(testbed: Testbed) -> Iterator[str]:
+    """The name of every secret."""
+    for page in testbed.aws.client().get_paginator("list_secrets").paginate():
+        yield from (secret["Name"] for secret in page["SecretList"])
+
+
+def values_upstream(testbed: Testbed, names: Iterable[str]) -> set[str]:
+    """Every token and client secret in every version of these secrets."""
     client = testbed.aws.client()
-    for page in client.get_paginator("list_secrets").paginate():
-        for secret in page["SecretList"]:
-            versions = client.list_secret_version_ids(SecretId=secret["ARN"], IncludeDeprecated=True)["Versions"]
-            for version in versions:
-                value = client.get_secret_value(SecretId=secret["ARN"], VersionId=version["VersionId"])
-                yield from _values(value["SecretString"])
+    found: set[str] = set()
+    for name in names:
+        for version in client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"]:
+            value = client.get_secret_value(SecretId=name, VersionId=version["VersionId"])
+            found.update(_values(value["SecretString"]))
+    return found
 
 
 def _values(text: str) -> Iterator[str]:

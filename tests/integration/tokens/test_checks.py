@@ -44,7 +44,7 @@ def outcomes(operator: OperatorProcess, consent: Consent) -> list[str]:
 def test_a_static_token_is_asked_about_when_it_comes(asked: Consent, operator: OperatorProcess) -> None:
     asked.store(refreshToken=None, expiresAt=None)
     asked.create()
-    eventually(lambda: asked.grant_status().get("state") == "Active", what="it is known to work", timeout=30)
+    eventually(lambda: asked.grant_status().get("state") == "Active", what="it is known to work")
     assert outcomes(operator, asked) == ["ok"]
 
 

@@ -63,7 +63,7 @@ class TestConsole:
             assert found["refreshToken"] == live["refreshToken"]
             return found
 
-        assert eventually(mended, what="the edit carries the live tokens", timeout=30)["custom"] == {"keep": ["me", 1]}
+        assert eventually(mended, what="the edit carries the live tokens")["custom"] == {"keep": ["me", 1]}
         consent.await_reason("Synced")
         assert (consent.tenant.data(consent.tool) or {})["accessToken"] == live["accessToken"]
         assert consent.family().requests[0] == 1

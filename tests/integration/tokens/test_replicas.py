@@ -59,9 +59,9 @@ def test_a_leader_that_is_killed_around_a_refresh_costs_no_second_request(
         expiresAt=round((issued + LIFETIME) * 1000),
         lastUpdated=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(issued)),
     )
+    first = consent.tenant.version(consent.tool)
     consent.create()
     consent.await_reason("Synced")
-    first = consent.tenant.version(consent.tool)
     if moment == "right after the refresh":
         eventually(lambda: consent.tenant.version(consent.tool) != first, what="a new version is current", pause=0.002)
     leader.kill()
@@ -112,7 +112,7 @@ def test_a_new_start_changes_no_status_of_a_dead_grant(
     seen.create()
     seen.await_refreshed()
     eventually(
-        lambda: again.metric('tolstoy_token_refreshes_total{outcome="ReauthorizationRequired",tool="acme"}'),
+        lambda: again.metric('tolstoy_token_refreshes_unsent_total{outcome="ReauthorizationRequired",tool="acme"}'),
         what="the refused grant was looked at again",
         timeout=look + 20,
     )

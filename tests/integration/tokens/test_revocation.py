@@ -71,7 +71,7 @@ def finalizers(consent: Consent, name: str = "") -> list[str]:
     return list(body["metadata"].get("finalizers", []))
 
 
-def delete(consent: Consent, *, timeout: float = 30) -> float:
+def delete(consent: Consent, *, timeout: float = 90) -> float:
     """Delete the credential and wait until it is gone. Returns how long that took, in seconds."""
     started = time.monotonic()
     consent.tenant.delete(consent.tool)
@@ -205,7 +205,7 @@ class TestRights:
         granted.await_reason("RevocationNotGranted")
 
         assert finalizers(granted) == []
-        delete(granted, timeout=5)
+        delete(granted, timeout=30)
         assert lives(granted) == (True, True)
 
     def test_taken_away_while_the_deletion_waits(self, granted: Consent, proxy: ProxyProcess) -> None:
@@ -215,7 +215,7 @@ class TestRights:
             await_event(granted, "RevocationPending")
             granted.tenant.annotate(allow_revoke=None)
 
-            eventually(lambda: granted.tenant.get(REVOCABLE) is None, what="the credential is gone", timeout=6)
+            eventually(lambda: granted.tenant.get(REVOCABLE) is None, what="the credential is gone", timeout=30)
         await_event(granted, "RevocationSkipped")
         assert lives(granted) == (True, True)
         await_unmarked(granted)
@@ -240,7 +240,7 @@ class TestRights:
 
         assert finalizers(consent) == []
         assert status["grant"]["state"] == "Active"
-        delete(consent, timeout=5)
+        delete(consent, timeout=30)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,9 +12,12 @@ import pytest
 
 from dev.oauth.server import OAuthServer
 from dev.testbed import OperatorProcess, Testbed, eventually
-from tests.integration.operator.tenant import Tenant
+from tests.integration.operator.budget import writes
+from tests.integration.operator.tenant import Tenant, api_key
 from tests.integration.tokens.consent import Consent
 from tests.integration.tokens.test_hands import iso, message, put
+from tests.support.kubeapi import KubeApi
+from tests.support.skewed import AHEAD, BACK
 
 ALONE = {"LEADER_ELECTION": "false"}
 """One operator at a time, and none waits for the Lease of the one before."""
@@ -126,3 +130,55 @@ def test_a_clock_that_is_wrong_by_ten_minutes_costs_no_second_request(
         assert abs(int(differs[1]) + skew) <= 2
         consent.tenant.force_sync(consent.tool)
         assert consent.family().requests == (1, 0)
+
+
+def test_a_clock_that_is_set_while_all_is_well_costs_one_refresh_and_nothing_else(
+    testbed: Testbed,
+    admin: KubeApi,
+    environment: dict[str, str],
+    new_tenant: Callable[[], Tenant],
+    server: OAuthServer,
+) -> None:
+    settings = testbed.environment(**environment, **ALONE)
+    consent = Consent(new_tenant(), server)
+    tenant = consent.tenant
+    tenant.store(api_key(), "plain")
+    consent.store(ends_in=3500)
+    with OperatorProcess(testbed.kubeconfig, settings, name="set", module="tests.support.skewed") as process:
+        tenant.synced("plain", "plain")
+        consent.create()
+        consent.await_reason("Synced")
+        assert consent.family().requests == (0,)
+        plain = tenant.get("plain")
+        _set_clock(process, AHEAD)  # the token has ended a minute ago, as far as anybody can tell
+        data = consent.await_refreshed()
+        assert abs(int(data["expiresAt"]) / 1000 - (time.time() + 7200)) < 60, "by the clock that reads it"
+        consent.await_reason("Synced")
+        for jump in (BACK, BACK, AHEAD):  # right, an hour slow, and right again
+            _set_clock(process, jump)
+            consent.await_reason("Synced")
+            assert consent.family().requests == (1, 0)
+            assert tenant.get("plain") == plain, "nothing new is said about it"
+        tenant.force_sync("plain")
+        status = tenant.force_sync(consent.tool)
+        conditions = {item["type"]: item["status"] for item in status["conditions"]}
+        assert conditions == {"Ready": "True", "Synced": "True", "TokenHealthy": "True"}
+        assert status["grant"]["state"] == "Active"
+        assert consent.family().requests == (1, 0)
+        assert tenant.data(consent.tool) == data
+        done = writes(testbed, admin, tenant.namespace)
+        assert (done["create secrets"], done["patch secrets"]) == (2, 1), done
+        assert "exc" not in process.log.read_text()
+
+
+def _set_clock(process: OperatorProcess, jump: signal.Signals) -> None:
+    """Set it, and wait until both credentials were looked at because of that."""
+
+    def said() -> int:
+        return process.log.read_text().count("the clock was set by")
+
+    synced = 'tolstoy_sync_total{outcome="Synced"}'
+    looks, before = process.metric(synced), said()
+    process.signal(jump)
+    eventually(lambda: said() == before + 1, what="it has noticed")
+    eventually(lambda: process.metric(synced) >= looks + 2, what="both were looked at")

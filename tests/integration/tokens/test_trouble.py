@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 
 from dev.oauth.proxy import Action, ProxyProcess
 from dev.oauth.server import CLIENT_SECRET, OAuthServer
-from dev.testbed import OperatorProcess
+from dev.testbed import OperatorProcess, eventually
 from tests.integration.tokens.consent import Consent
 
 NewConsent = Callable[..., Consent]
@@ -92,7 +93,7 @@ class TestConsent:
         consent.await_reason("ReauthorizationRequired")
         consent.again()
         consent.store()
-        consent.await_refreshed(timeout=15)
+        consent.await_refreshed(timeout=30)
         assert consent.family().requests[0] == 1
 
     def test_a_force_sync_tries_a_refused_grant_once_more(self, consent: Consent) -> None:
@@ -211,6 +212,63 @@ class TestProvider:
         assert consent.family().requests[0] == 1
         consent.await_reason("Synced")
 
+    def test_the_same_tokens_again_are_taken_for_what_they_are(
+        self, consent: Consent, provider: OAuthServer, proxy: ProxyProcess
+    ) -> None:
+        same = {"access_token": consent.grant.access_token, "refresh_token": consent.grant.refresh_token}
+        proxy.add(Action.ANSWER, status=200, body=json.dumps({**same, "expires_in": 3600}), times=1)
+        consent.store(tokenEndpoint=f"{proxy.url}/token")
+        consent.create()
+        eventually(lambda: consent.grant_status().get("rotation") == "Static", what="the status says Static")
+        consent.await_reason("Synced")
+        kept(consent)
+        assert consent.stored()["expiresAt"] > (time.time() + 3000) * 1000
+        assert consent.family().requests == (0,)
+
+    def test_an_expiry_that_has_passed_counts_as_unknown_and_is_not_asked_for_without_end(
+        self, consent: Consent, provider: OAuthServer, proxy: ProxyProcess
+    ) -> None:
+        tokens = {"access_token": "at-that-has-ended-already", "refresh_token": consent.grant.refresh_token}
+        proxy.add(Action.ANSWER, status=200, body=json.dumps({**tokens, "expires_in": -5}), times=None)
+        consent.store(tokenEndpoint=f"{proxy.url}/token")
+        consent.create()
+        eventually(lambda: consent.stored()["accessToken"] == tokens["access_token"], what="the answer is stored")
+        eventually(lambda: consent.grant_status().get("state") == "Unknown", what="nobody knows when it ends")
+        assert "expiresAt" not in {*consent.stored(), *consent.grant_status()}
+        consent.await_reason("Synced")
+        updated = consent.stored()["lastUpdated"]
+        other = Consent(consent.tenant, provider, tool="other")
+        other.store()
+        other.create()
+        other.await_refreshed()
+        assert consent.stored()["lastUpdated"] == updated
+
+    def test_a_token_that_needs_a_proof_is_stored_and_not_mirrored(
+        self, consent: Consent, provider: OAuthServer, proxy: ProxyProcess
+    ) -> None:
+        tokens = {"access_token": "at-that-is-bound-to-a-key", "refresh_token": "rt-that-comes-with-it"}
+        answer = {**tokens, "expires_in": 3600, "token_type": "DPoP"}
+        proxy.add(Action.ANSWER, status=200, body=json.dumps(answer), times=1)
+        consent.store(tokenEndpoint=f"{proxy.url}/token")
+        consent.create()
+        consent.await_reason("TokenTypeUnsupported")
+        assert "of type DPoP" in message(consent)
+        assert consent.stored()["refreshToken"] == tokens["refresh_token"], "nobody else has it"
+        kept(consent)
+
+    def test_a_refresh_token_of_8_kb_is_kept_and_sent(
+        self, consent: Consent, provider: OAuthServer, proxy: ProxyProcess
+    ) -> None:
+        large = "rt-" + "x" * 8189
+        tokens = {"access_token": "at-beside-a-large-one", "refresh_token": large, "expires_in": 3600}
+        proxy.add(Action.ANSWER, status=200, body=json.dumps(tokens), times=1)
+        consent.store(tokenEndpoint=f"{proxy.url}/token")
+        consent.create()
+        eventually(lambda: consent.stored()["refreshToken"] == large, what="it is stored")
+        strangers = provider.state().strangers
+        consent.store(refreshToken=large)
+        eventually(lambda: provider.state().strangers > strangers, what="the server was sent it")
+
     @pytest.mark.parametrize("action", [Action.REFUSE, Action.HANG])
     def test_a_network_that_fails_is_tried_again(
         self, action: Action, consent: Consent, provider: OAuthServer, proxy: ProxyProcess
@@ -280,6 +338,28 @@ class TestUse:
         other.create()
         other.await_refreshed()
         assert consent.family().requests == (0,)
+
+    def test_a_secret_that_can_take_no_more_versions_is_not_refreshed(self, consent: Consent) -> None:
+        aws, name = consent.tenant.testbed.aws.client(), consent.tenant.upstream(consent.tool)
+        consent.store(ends_in=3000)
+        for _ in range(95):
+            aws.put_secret_value(SecretId=name, SecretString=json.dumps(consent.document()))
+        consent.create()
+        consent.await_reason("VersionBudgetExceeded")
+        kept(consent)
+        assert consent.family().requests == (0,)
+
+    def test_a_document_without_room_for_new_tokens_is_not_refreshed(self, consent: Consent) -> None:
+        consent.store(note="x" * 60_000, ends_in=250)
+        consent.create()
+        status = consent.await_reason("SecretNotRefreshable")
+        ready = next(item for item in status["conditions"] if item["type"] == "Ready")
+        assert ready["status"] == "True"
+        assert "leaves no room for new tokens" in ready["message"]
+        kept(consent)
+        assert consent.family().requests == (0,)
+        consent.store()
+        consent.await_refreshed()
 
     def test_a_secret_that_cannot_be_written_spends_nothing_twice(self, consent: Consent) -> None:
         aws = consent.tenant.testbed.aws

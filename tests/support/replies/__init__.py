@@ -1,7 +1,8 @@
 """Replies of token endpoints in the shapes that providers are known to send, with what each must be taken for.
 
 The files beside this one are data, written by hand. A body is `json`, `body` (text, or a repeated piece for the large
-ones) or `hex`. `expect` names the outcome: `accepted`, `rejected` or `in_doubt`.
+ones) or `hex`. `expect` names the outcome: `accepted`, `rejected` or `in_doubt`. `provider` names an entry of the
+catalogue, and the reply is then read as the operator would; only a reply of `any` may bring its own `rules`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 import yaml
 
-from tolstoy_operator.domain.replyrules import LifetimeUnit, ReplyRules, TextRule
+from tolstoy_operator.domain.catalogue import Catalogue, load_catalogue
+from tolstoy_operator.domain.replyrules import LifetimeUnit, ReplyRules
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import Rejection
 from tolstoy_operator.domain.tokenreply import Grant, Sent
 
+ANY = "any"
 SENT_AT = 1_790_000_000.0
 _GRANTS = {"client-credentials": Grant.CLIENT_CREDENTIALS, "jwt-bearer": Grant.JWT_BEARER}
 _KNOWN = {"name", "provider", "status", "headers", "json", "body", "hex", "rules", "grant", "used", "expect"}
@@ -38,11 +41,12 @@ class Reply:
 
 def load() -> list[Reply]:
     """All replies of the corpus."""
-    here = Path(__file__).parent
-    return [_reply(item) for file in sorted(here.glob("*.yaml")) for item in yaml.safe_load(file.read_text("utf-8"))]
+    here, catalogue = Path(__file__).parent, load_catalogue()
+    items = [item for file in sorted(here.glob("*.yaml")) for item in yaml.safe_load(file.read_text("utf-8"))]
+    return [_reply(item, catalogue) for item in items]
 
 
-def _reply(item: dict[str, Any]) -> Reply:
+def _reply(item: dict[str, Any], catalogue: Catalogue) -> Reply:
     assert set(item) <= _KNOWN, f"unknown members in {item['name']}"
     used = item.get("used")
     return Reply(
@@ -50,7 +54,7 @@ def _reply(item: dict[str, Any]) -> Reply:
         status=item["status"],
         headers=item.get("headers", {"Content-Type": "application/json"}),
         body=_body(item),
-        rules=_rules(item.get("rules", {})),
+        rules=_rules(item, catalogue),
         sent=Sent(
             at=SENT_AT,
             grant=_GRANTS.get(item.get("grant", ""), Grant.REFRESH_TOKEN),
@@ -71,14 +75,21 @@ def _body(item: dict[str, Any]) -> bytes:
     return str(body).encode()
 
 
-def _rules(item: dict[str, Any]) -> ReplyRules:
+def _rules(item: dict[str, Any], catalogue: Catalogue) -> ReplyRules:
+    if item["provider"] == ANY:
+        return _own_rules(item.get("rules", {}))
+    provider = catalogue.provider(item["provider"])
+    assert provider is not None, f"no entry {item['provider']!r}: {item['name']}"
+    assert "rules" not in item, f"the catalogue has the rules of {item['provider']!r}: {item['name']}"
+    return provider.reply
+
+
+def _own_rules(item: dict[str, Any]) -> ReplyRules:
     changes: dict[str, Any] = {}
     for key, value in item.items():
         match key:
             case "errors":
                 changes[key] = {code: Rejection(name) for code, name in value.items()}
-            case "texts":
-                changes[key] = tuple(TextRule(code, text, Rejection(name)) for code, text, name in value)
             case "bearer_types":
                 changes[key] = frozenset(value)
             case "expires_in_unit":

@@ -9,6 +9,7 @@ import pytest
 from tests.support import crd, docs, specs
 from tolstoy_operator.api import names
 from tolstoy_operator.api.reasons import GRANT_REASONS, MEANINGS, SOUND_REASONS, Meaning, Progress, Reason
+from tolstoy_operator.api.v1 import ConditionType
 
 PAGE = "tenants.md"
 
@@ -34,6 +35,14 @@ def test_every_reason_is_explained_as_the_conditions_explain_it() -> None:
         for reason, meaning in MEANINGS.items()
     ]
     assert MEANINGS.keys() == set(Reason)
+
+
+def test_every_condition_is_explained_on_the_page_and_to_kubectl_explain() -> None:
+    explained = crd.schema("status")["properties"]["conditions"]["description"]
+    page = docs.text(PAGE)
+    for condition in ConditionType:
+        assert f"`{condition}`" in page
+        assert f"{condition}: " in explained
 
 
 def test_every_field_is_listed_with_its_default() -> None:

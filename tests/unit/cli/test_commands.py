@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -291,23 +288,6 @@ def test_an_unexpected_error_shows_no_traceback_and_no_text(
     shown = capsys.readouterr().err
     assert "unexpected RuntimeError in broken" in shown
     assert "a value that was read" not in shown
-
-
-def test_a_terminal_that_cannot_show_a_tree() -> None:
-    code = (
-        "import tolstoy_operator.cli as cli, tolstoy_operator.cli.commands as commands\n"
-        "commands.tolstoy = lambda **_: print('└─ x')\n"
-        "cli.main()"
-    )
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "?? x\n"
-
-
-def test_the_views_are_quick_to_load_and_need_no_cloud() -> None:
-    code = "import sys, tolstoy_operator.cli.commands as c; print(*{m.split('.')[0] for m in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"boto3", "botocore", "kopf", "httpx"} & set(done.stdout.split())
 
 
 @pytest.mark.usefixtures("cluster")

@@ -15,6 +15,7 @@ from tolstoy_operator.api.names import FORCE_SYNC
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.cli.errors import CliError
 from tolstoy_operator.cli.refresh import Outcome, refresh
+from tolstoy_operator.domain.forcesync import mark_of
 
 Object = dict[str, Any]
 
@@ -43,7 +44,7 @@ class FakeCluster(FakeTime):
 
 
 def handles(body: Object) -> None:
-    body["status"]["lastHandledForceSync"] = body["metadata"]["annotations"][FORCE_SYNC]
+    body["status"]["lastHandledForceSync"] = mark_of(body["metadata"])
 
 
 def becomes(*args: Any, **fields: Any) -> Callable[[Object], None]:
@@ -75,9 +76,10 @@ async def test_without_waiting_nothing_is_known() -> None:
     assert (outcome.after, outcome.good, outcome.token_refreshed, cluster.looks) == (None, True, None, 0)
 
 
-async def test_a_mark_of_somebody_else_that_came_later_serves_as_well() -> None:
+@pytest.mark.parametrize("theirs", ["theirs", "x" * 250_000], ids=["short", "long"])
+async def test_a_mark_of_somebody_else_that_came_later_serves_as_well(theirs: str) -> None:
     def overtaken(body: Object) -> None:
-        body["metadata"]["annotations"][FORCE_SYNC] = "theirs"
+        body["metadata"]["annotations"][FORCE_SYNC] = theirs
 
     _, cluster = await run(look_1=overtaken, look_2=handles)
     assert cluster.looks == 2

@@ -226,12 +226,13 @@ async def test_the_plan_names_who_else_uses_the_grant() -> None:
     cluster = FakeCluster(
         ends_it,
         credential("other", uid="2", namespace="cafe"),
+        credential("named", uid="5", namespace="cafe", spec={"secretName": "tolstoy/github/org-abc123"}),
         credential("going", uid="3", deletionTimestamp="2026-06-01T12:00:00Z"),
         credential("else", uid="4", spec={"tool": "github", "orgId": "another"}),
     )
     planned = await plan(cluster, "shop", "github")
-    assert planned.others == ["cafe/other"]
-    assert "stays, because cafe/other use it too" in list(planned.lines())[1]
+    assert planned.others == ["cafe/named", "cafe/other"]
+    assert "stays, because cafe/named, cafe/other use it too" in list(planned.lines())[1]
 
 
 async def test_the_plan_says_what_it_could_not_see() -> None:

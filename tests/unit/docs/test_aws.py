@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.support import docs
+from tolstoy_operator.__main__ import main
 from tolstoy_operator.domain.iampolicy import Installation, iam_policy
 from tolstoy_operator.stores import secretsmanager
 from tolstoy_operator.stores.secretsmanager import Limits
@@ -42,11 +44,11 @@ def test_the_table_explains_each_call() -> None:
     assert explained == CALLS
 
 
-def test_every_option_is_told_and_exists() -> None:
+def test_every_option_is_told_and_exists(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     told = set(re.findall(r"--[a-z-]+", " ".join(cells[0] for cells in docs.table(PAGE, "option"))))
-    usage = subprocess.run(
-        [sys.executable, "-m", "tolstoy_operator", "iam-policy", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    monkeypatch.setattr(sys, "argv", ["tolstoy_operator", "iam-policy", "--help"])
+    assert main() == 0
+    usage = capsys.readouterr().out
 
     assert told | {"--account", "--help"} == set(re.findall(r"--[a-z-]+", usage))
 

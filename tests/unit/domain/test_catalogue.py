@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from tolstoy_operator.domain.catalogue import CatalogueError, Credentials, GrantKind, load_catalogue
+from tolstoy_operator.domain.catalogue.entry import FACTS
 from tolstoy_operator.domain.catalogue.facts import known
 from tolstoy_operator.domain.refresh import OldAccessToken, Rotation
-from tolstoy_operator.domain.replyrules import LifetimeUnit
+from tolstoy_operator.domain.replyrules import STANDARD, LifetimeUnit
 from tolstoy_operator.domain.tokenoutcome import Rejection
 
 
@@ -96,6 +97,27 @@ def test_unknown_takes_a_fact_back(write: Any) -> None:
     assert provider.traits.rotation is Rotation.UNKNOWN
 
 
+def test_unknown_takes_the_meanings_of_errors_back(write: Any) -> None:
+    provider = load_catalogue(write("slack.yaml", {"errors": "unknown", "reply": "unknown"})).provider("slack")
+    assert provider is not None
+    assert provider.reply is STANDARD
+
+
+def test_what_is_standard_has_a_source_and_the_rules_of_the_unknown(write: Any) -> None:
+    catalogue = load_catalogue(write("acme.yaml", acme(reply=fact("standard"), errors=fact("standard"))))
+    provider = catalogue.provider("acme")
+    assert provider is not None
+    assert provider.reply is STANDARD
+    assert {("reply", "wiki"), ("errors", "wiki")} <= set(catalogue.entry("acme").cited())
+
+
+def test_an_entry_of_an_organisation_need_not_speak_of_replies_and_errors(write: Any) -> None:
+    whole = {**dict.fromkeys(FACTS, "unknown"), "title": "Acme", "sources": {}}
+    provider = load_catalogue(write("acme.yaml", whole)).provider("acme")
+    assert provider is not None
+    assert provider.reply is STANDARD
+
+
 def test_a_tool_that_is_like_another_follows_its_overrides(write: Any) -> None:
     directory = write(
         "atlassian.yaml", {"sources": {"wiki": {"at": "our wiki", "date": "2026-11-24"}}, "lifetime": fact("15m")}
@@ -158,7 +180,12 @@ def test_a_missing_directory_is_told(tmp_path: Path) -> None:
             r"acme\.yaml: probe\.value: bearer credentials carry an access token",
         ),
         ({"errors": {"a b": fact("transient")}}, r"acme\.yaml: errors: 'a b' is no error code"),
-        ({"errors": {"bad": fact("fatal")}}, r"acme\.yaml: errors\.bad\.value: "),
+        ({"errors": {"bad": fact("fatal")}}, r"acme\.yaml: errors\.code\.bad\.value: "),
+        ({"errors": ["bad"]}, r"acme\.yaml: errors\.code: "),
+        ({"errors": "standard"}, r"acme\.yaml: errors: neither `unknown` nor a value with its source"),
+        ({"errors": fact("usual")}, r"acme\.yaml: errors\.all\.value: Input should be 'standard'"),
+        ({"errors": {"value": "standard", "source": "x"}}, r"acme\.yaml: errors: the source 'x' is not in the list"),
+        ({"reply": fact("usual")}, r"acme\.yaml: reply\.value: "),
         ({"sources": {"wiki": {"at": "our wiki"}}}, r"acme\.yaml: sources\.wiki\.date: Field required"),
         ({"sources": ["wiki"]}, r"acme\.yaml: sources: not a mapping"),
         ({"sources": {"rfc6749": {"at": "x", "date": "2026-11-24"}}}, r"acme\.yaml: sources\.rfc6749: taken by"),
@@ -216,7 +243,6 @@ def test_values_become_the_terms_of_protocol_and_reader(write: Any) -> None:
             probe=fact(
                 {"url": "/me", "method": "GET", "credentials": "bearer", "parameter": None, "tokens": ["access"]}
             ),
-            rate_limits=fact([{"requests": 8, "per": "1m", "of": "user"}]),
             parameters=fact({"audience": "x"}),
         ),
     )
@@ -236,7 +262,6 @@ def test_values_become_the_terms_of_protocol_and_reader(write: Any) -> None:
     assert provider.reply.texts[0].text == "was invalid"
     assert provider.probe is not None
     assert provider.probe.credentials is Credentials.BEARER
-    assert provider.rate_limits[0].per == 60
     assert provider.parameters == {"audience": "x"}
 
 

@@ -51,7 +51,7 @@ def test_every_source_is_cited_and_an_address_and_not_of_the_future(name: str) -
     assert {source for _, source in entry.cited()} == set(entry.sources)
     for source in entry.sources.values():
         assert source.at.startswith("https://")
-        assert date(2005, 1, 1) < source.date <= date(2026, 11, 24)
+        assert date(2005, 1, 1) < source.date <= date(2026, 11, 30)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -59,6 +59,13 @@ def test_an_entry_says_how_a_token_is_had_and_something_more(name: str) -> None:
     entry = ENTRIES[name]
     assert entry.grant is not None
     assert len(list(entry.facts())) >= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_says_what_is_known_of_replies_and_errors(name: str) -> None:
+    entry = ENTRIES[name]
+    assert {"reply", "errors"} <= entry.model_fields_set
+    assert entry.errors != {}
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -109,6 +116,17 @@ def test_error_codes_of_a_provider_mean_what_its_entry_says(name: str) -> None:
         outcome = parse_reply(400, {}, body, rules=provider.reply, sent=Sent(at=0.0))
         assert isinstance(outcome, Rejected)
         assert outcome.rejection is meaning
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_descriptions_of_a_provider_mean_what_its_entry_says(name: str) -> None:
+    provider = CATALOGUE.provider(name)
+    assert provider is not None
+    for text in provider.reply.texts:
+        body = json.dumps({"error": text.code, "error_description": f"It Says: {text.text.upper()}."}).encode()
+        outcome = parse_reply(400, {}, body, rules=provider.reply, sent=Sent(at=0.0))
+        assert isinstance(outcome, Rejected)
+        assert outcome.rejection is text.rejection
 
 
 def test_slack_says_no_with_status_200() -> None:

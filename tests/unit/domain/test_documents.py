@@ -14,7 +14,6 @@ from tests.support.documents import flat_documents, json_values
 from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.documents import (
     MAX_BYTES,
-    MAX_DEPTH,
     Document,
     MalformedSecret,
     check_type,
@@ -24,6 +23,7 @@ from tolstoy_operator.domain.documents import (
     parse_document,
     quoted,
 )
+from tolstoy_operator.domain.nesting import MAX_DEPTH
 from tolstoy_operator.domain.secretvalue import SecretValue
 
 NOW_MS = 1_790_000_000_000

@@ -41,6 +41,8 @@ def test_empty_members_count_as_absent() -> None:
         ({"expiresAt": b"9" * 40}, '"expiresAt"'),
         ({"lastUpdated": b"yesterday"}, '"lastUpdated"'),
         ({"lastUpdated": b"2026-05-01T00:00:00"}, "time zone"),
+        ({"lastUpdated": b"0001-01-01T00:00:00Z"}, "millennia"),
+        ({"lastUpdated": b"9999-12-31T23:59:59-01:00"}, "millennia"),
     ],
 )
 def test_what_cannot_be_read_is_named(change: dict[str, bytes], told: str) -> None:

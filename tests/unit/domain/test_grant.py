@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tolstoy_operator.api.reasons import Reason
-from tolstoy_operator.api.v1 import CredentialType, GrantState, Rotation, ToolCredentialStatus, UpstreamStatus
+from tolstoy_operator.api.v1 import (
+    CredentialType,
+    GrantState,
+    GrantStatus,
+    Rotation,
+    ToolCredentialStatus,
+    UpstreamStatus,
+)
 from tolstoy_operator.domain.grant import (
     Told,
     Trouble,
@@ -18,7 +25,7 @@ from tolstoy_operator.domain.grant import (
     told,
 )
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
-from tolstoy_operator.domain.status import Facts, next_status
+from tolstoy_operator.domain.status import Facts, Finding, next_status
 
 NOW = 1_780_000_000.0
 NAME = "tolstoy/github/org"
@@ -29,6 +36,17 @@ def document(ends_in: float | None = 3600, **members: object) -> OAuthDocument:
     return OAuthDocument.of({"accessToken": "a", "refreshToken": "r", **ends, **members})
 
 
+def aged(grant: GrantStatus, at: float = NOW) -> GrantStatus:
+    """The grant as a status says it at a time."""
+    facts = Facts(1, None, CredentialType.OAUTH2, grant)
+    now = datetime.fromtimestamp(at, UTC)
+    said = next_status(
+        ToolCredentialStatus(), Finding(Reason.SYNCED), facts, now=now, stall_after=timedelta(minutes=10)
+    )
+    assert said.grant is not None
+    return said.grant
+
+
 def trouble(reason: Reason) -> Trouble:
     return Trouble(reason, "refused (invalid_grant)", NOW - 60)
 
@@ -37,13 +55,34 @@ def trouble(reason: Reason) -> Trouble:
     ("seconds", "state"),
     [
         (3600, GrantState.ACTIVE),
+        (301, GrantState.ACTIVE),
         (300, GrantState.EXPIRING),
         (-5, GrantState.EXPIRING),
         (None, GrantState.UNKNOWN),
     ],
 )
 def test_state_without_trouble(seconds: float | None, state: GrantState) -> None:
-    assert grant_status(document(seconds), now=NOW).state is state
+    assert aged(grant_status(document(seconds), now=NOW)).state is state
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "left", "state"),
+    [
+        (600, 151, GrantState.ACTIVE),
+        (600, 150, GrantState.EXPIRING),
+        (20, 6, GrantState.ACTIVE),
+        (3600, 301, GrantState.ACTIVE),
+        (3600, 300, GrantState.EXPIRING),
+    ],
+)
+def test_a_short_life_is_expiring_in_its_last_quarter(lifetime: float, left: float, state: GrantState) -> None:
+    issued = document(left, lastUpdated=datetime.fromtimestamp(NOW + left - lifetime, UTC).isoformat())
+    grant = aged(grant_status(issued, now=NOW))
+    assert grant.state is state
+    if state is GrantState.ACTIVE:
+        (at,) = (moment.timestamp() for moment in grant_changes(grant, None))
+        assert aged(grant, at=at).state is GrantState.EXPIRING
+        assert aged(grant, at=at - 2).state is GrantState.ACTIVE
 
 
 @pytest.mark.parametrize(
@@ -82,6 +121,7 @@ def test_facts_of_the_document() -> None:
     assert status.next_refresh_time == "2026-05-28T21:16:40Z"
     assert status.refresh_token_expires_at == "2026-09-05T20:26:40Z"
     assert status.rotation is Rotation.ROTATING
+    assert grant_status(document(), now=NOW, due_at=0.0).next_refresh_time is None, "at once is no time to announce"
 
 
 DAY = 86_400.0

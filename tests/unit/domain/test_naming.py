@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolstoy_operator.api.v1 import ToolCredentialSpec
-from tolstoy_operator.domain.naming import InvalidName, target_name, tool_of, tool_secret_name, upstream_name
+from tolstoy_operator.domain.naming import (
+    InvalidName,
+    check_upstream_name,
+    target_name,
+    tool_of,
+    tool_secret_name,
+    upstream_name,
+)
 
 
 def spec(**fields: object) -> ToolCredentialSpec:
@@ -59,6 +66,34 @@ def test_a_name_always_has_three_parts_that_are_what_was_given(tool: str, org: s
     except InvalidName:
         return
     assert name.split("/") == ["tolstoy", tool, org]
+
+
+@pytest.mark.parametrize("name", ["tolstoy/github/org-abc123", "conductor-db-secret", "platform/db/main", "x" * 512])
+def test_what_a_spec_can_ask_for_is_a_name(name: str) -> None:
+    check_upstream_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tolstoy", "an organisation's secret is tolstoy/<tool>/<orgId>"),
+        ("tolstoy/github", "an organisation's secret is tolstoy/<tool>/<orgId>"),
+        ("tolstoy/github/org-1/x", "an organisation's secret is tolstoy/<tool>/<orgId>"),
+        ("tolstoy/GitHub/org-1", "a tool is 1 to 63 lower-case letters"),
+        ("tolstoy/github/", "an organisation is 1 to 128 letters"),
+        ("", "a secret is 1 to 512 letters"),
+        ("/db", "a secret is 1 to 512 letters"),
+        ("platform//db", "a secret is 1 to 512 letters"),
+        ("db\n", "a secret is 1 to 512 letters"),
+        ("x" * 513, "a secret is 1 to 512 letters"),
+        ("arn:aws:secretsmanager:eu-west-1:1:secret:db", "and no ARN"),
+        ('{"apiKey":"hunter2"}', "a secret is 1 to 512 letters"),
+    ],
+)
+def test_what_no_spec_can_ask_for_is_no_name_and_is_not_repeated(name: str, says: str) -> None:
+    with pytest.raises(InvalidName, match=says) as caught:
+        check_upstream_name(name)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_target_is_named_after_the_credential_unless_the_spec_says() -> None:

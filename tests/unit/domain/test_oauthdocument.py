@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tolstoy_operator.domain.nesting import MAX_DEPTH
 from tolstoy_operator.domain.oauthdocument import (
     Bookkeeping,
     MalformedDocument,
     OAuthDocument,
     Scheme,
     consent_end,
+    consented_at,
     fingerprint,
     merge,
     tombstone,
@@ -73,6 +75,31 @@ def test_a_refresh_does_not_put_off_the_end_of_a_consent(offered: str | None) ->
     for round_ in range(1, 4):
         found = merge(found, issued, BOOKS, arn=ARN, now=NOW + round_ * DAY, hard_limit=365 * DAY)
         assert consent_end(ARN, found, 365 * DAY) == NOW + 365 * DAY
+
+
+@pytest.mark.parametrize("offered", [None, "r2"])
+def test_a_refresh_hands_on_when_the_consent_was_given(offered: str | None) -> None:
+    found = document(lastUpdated="2023-11-14T22:13:20.123456Z")
+    began = consented_at(ARN, found)
+    for round_ in range(1, 4):
+        books = replace(BOOKS, consented_at=consented_at(ARN, found))
+        issued = Tokens(SecretValue("a2"), refresh_token=None if offered is None else SecretValue(offered))
+        found = OAuthDocument.parse(merge(found, issued, books, arn=ARN, now=NOW + round_ * DAY).encode())
+        edited = document(refreshToken="old", lastUpdated="2029-01-01T00:00:00Z")
+        for ours in (found, transplant(edited, found, base="v")):
+            assert consented_at(ARN, ours) == began == NOW + 0.123456
+            assert consent_end(ARN, ours, 365 * DAY) == began + 365 * DAY
+    pasted = OAuthDocument.of({**found.members, "refreshToken": "r9", "lastUpdated": "2024-01-01T00:00:00Z"})
+    assert consented_at(ARN, pasted) == pasted.last_updated, "it is another consent"
+
+
+def test_nobody_knows_when_a_consent_was_given_that_did_not_say_so() -> None:
+    assert consented_at(ARN, document()) is None
+    refreshed = merged(document())
+    assert refreshed.last_updated == NOW
+    assert consented_at(ARN, refreshed) is None
+    odd = {**refreshed.members, "tolstoy": {**refreshed.members["tolstoy"], "consentedAt": "odd"}}
+    assert OAuthDocument.of(odd).bookkeeping == refreshed.bookkeeping
 
 
 def test_without_a_limit_a_new_refresh_token_has_no_known_end() -> None:
@@ -144,11 +171,17 @@ def test_an_expiry_that_is_not_stated_is_assumed_or_unknown_but_never_the_old_on
         (True, None),
         (-5, None),
         (float("inf"), None),
-        (253_402_300_799_000, 253_402_300_799.0),
+        (100_000_000_000_000, 100_000_000_000.0),
+        (100_000_000_000_001, None),
+        (2**53 - 1, None),
+        ("2023-11-14T22:13:20", NOW),
+        ("0001-01-01T00:00:00Z", None),
+        ("9999-12-31T23:59:59-01:00", None),
     ],
 )
-def test_expiry_in_any_spelling(stated: object, seconds: float | None) -> None:
-    assert document(expiresAt=stated).expires_at == seconds
+def test_times_in_any_spelling(stated: object, seconds: float | None) -> None:
+    found = document(expiresAt=stated, refreshTokenExpiresAt=stated, lastUpdated=stated)
+    assert (found.expires_at, found.refresh_expires_at, found.last_updated) == (seconds, seconds, seconds)
 
 
 def test_bookkeeping_survives_a_round_trip() -> None:
@@ -168,6 +201,12 @@ def test_what_is_not_our_bookkeeping_is_none(member: object) -> None:
 def test_what_is_no_document_is_said_to_be_none_without_showing_it(text: str) -> None:
     with pytest.raises(MalformedDocument):
         OAuthDocument.parse(SecretValue(text))
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, 900, 30_000])
+def test_what_nests_too_deep_is_no_document(levels: int) -> None:
+    with pytest.raises(MalformedDocument):
+        OAuthDocument.parse(SecretValue('{"note":' + "[" * levels + "]" * levels + "}"))
 
 
 def test_a_binary_value_is_no_document() -> None:
@@ -207,6 +246,24 @@ def test_a_tombstone_holds_no_token_and_says_what_it_is() -> None:
     assert grave.access_token is None
     assert grave.members["note"] == "kept"
     assert not document().revoked
+
+
+@pytest.mark.parametrize("token", ["accessToken", "refreshToken"])
+def test_tokens_beside_what_was_noted_of_a_revoked_grant_are_a_new_one(token: str) -> None:
+    """Whoever stored them kept the members that they did not know."""
+    grave = tombstone(document(), BOOKS, now=NOW)
+
+    found = OAuthDocument.of({**grave.members, token: "new"})
+
+    assert not found.revoked
+    assert found.bookkeeping is None, "it tells of another grant"
+    assert OAuthDocument.of({**grave.members, token: ""}).revoked
+
+
+def test_an_edit_of_what_a_revocation_left_stays_that() -> None:
+    grave = tombstone(document(), BOOKS, now=NOW)
+
+    assert transplant(document(refreshToken="r1"), grave, base="edited-version").revoked
 
 
 def test_fingerprints_tell_tokens_and_secrets_apart_and_show_nothing() -> None:

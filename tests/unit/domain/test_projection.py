@@ -111,6 +111,7 @@ def test_a_missing_grant_is_told_whether_or_not_the_member_exists() -> None:
         (OAUTH, {"keys": []}, Reason.INVALID_SPEC, "empty"),
         (OAUTH, {"keys": ["a"], "template": {"a": "x"}}, Reason.INVALID_SPEC, 'key "a" is in both'),
         (OAUTH, {"type": "kubernetes.io/service-account-token"}, Reason.INVALID_SPEC, "right in the cluster"),
+        (OAUTH, {"type": "helm.sh/release.v1"}, Reason.INVALID_SPEC, "right in the cluster"),
         (OAUTH, {"type": "bootstrap.kubernetes.io/token"}, Reason.INVALID_SPEC, "right in the cluster"),
         (OAUTH, {"keys": ["absent"]}, Reason.SECRET_MALFORMED, 'no member "absent"'),
         (OAUTH, {"template": {"k": "ab${absent}"}}, Reason.TEMPLATE_ERROR, 'template of key "k": the secret has no'),

@@ -17,6 +17,7 @@ from tolstoy_operator.domain.refresh import (
     Recovery,
     RefreshRules,
     Rotation,
+    as_seen,
     best,
     fates,
     last_moment,
@@ -185,11 +186,26 @@ def test_how_the_next_attempt_is_reserved(
     assert next_scheme(traits, lifetime, RULES, owner=owner) is scheme
 
 
-def test_rotating_tokens_of_minutes_do_not_fit_the_version_budget_of_shared_mode() -> None:
-    assert too_short_to_share(STRICT, 600.0, RULES)
-    assert not too_short_to_share(FIXED, 600.0, RULES)
-    assert not too_short_to_share(STRICT, 1800.0, RULES)
-    assert not too_short_to_share(STRICT, None, RULES)
+def test_tokens_of_minutes_do_not_fit_the_version_budget_of_shared_mode() -> None:
+    assert too_short_to_share(600.0, RULES)
+    assert not too_short_to_share(1800.0, RULES)
+    day, spare = 86_400.0, RULES.version_limit - RULES.spare_versions
+    assert day / (RULES.shortest_shared_s - 300.0) <= spare, "refreshed five minutes before they end, they just fit"
+
+
+class TestWhatIsSeen:
+    def test_a_static_provider_that_issued_another_token_may_rotate(self) -> None:
+        assert as_seen(FIXED, ARN, ours("r2")).rotation is Rotation.UNKNOWN
+
+    def test_one_that_kept_it_is_static(self) -> None:
+        assert as_seen(FIXED, ARN, ours("r1")) is FIXED
+
+    def test_another_refresh_token_of_somebody_elses_shows_nothing(self) -> None:
+        edited = OAuthDocument.of({**ours("r2").members, "refreshToken": "r3"})
+        assert as_seen(FIXED, ARN, edited) is FIXED
+
+    def test_what_is_said_to_rotate_is_believed(self) -> None:
+        assert as_seen(STRICT, ARN, ours("r1")) is STRICT
 
 
 def test_only_old_versions_without_a_label_give_way() -> None:

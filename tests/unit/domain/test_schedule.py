@@ -39,11 +39,36 @@ def test_a_refresh_token_is_used_before_it_has_lain_idle_for_too_long(name: str)
     assert short == refresh_due(name, document(3600), ProviderTraits()), "the access token ends first"
 
 
-def test_without_a_refresh_token_or_a_date_nothing_is_kept_alive() -> None:
+def test_what_cannot_lie_idle_is_not_kept_alive() -> None:
     idle = ProviderTraits(refresh_idle_s=30 * DAY)
     assert refresh_due(NAME, document(None, refreshToken=None), idle) is None
-    assert refresh_due(NAME, document(None, issued=None), idle) is None
     assert refresh_due(NAME, document(None), ProviderTraits()) is None
+    assert refresh_due(NAME, document(None, issued=None), ProviderTraits()) is None
+
+
+def test_without_a_date_the_end_of_the_access_token_tells_how_long_a_refresh_token_has_lain() -> None:
+    long = ProviderTraits(refresh_idle_s=30 * DAY, lifetime_s=60 * DAY)
+    with_date, without = (refresh_due(NAME, document(60 * DAY, issued=issued), long) for issued in (NOW, None))
+    assert with_date == without
+    undated, idle = document(60 * DAY, issued=None), ProviderTraits(refresh_idle_s=30 * DAY)
+    assert refresh_due(NAME, undated, idle) == refresh_due(NAME, undated, ProviderTraits()), (
+        "its access token ends first"
+    )
+
+
+def test_where_nothing_tells_how_long_it_has_lain_it_is_used_at_once_and_then_it_is_known() -> None:
+    idle = ProviderTraits(refresh_idle_s=30 * DAY)
+    assert refresh_due(NAME, document(None, issued=None), idle) == 0.0
+    refreshed = refresh_due(NAME, document(None, issued=NOW), idle)
+    assert refreshed is not None
+    assert refreshed > NOW
+
+
+def test_a_stated_end_counts_without_a_date_as_well() -> None:
+    members = {"refreshTokenExpiresAt": int((NOW + 30 * DAY) * 1000)}
+    due = refresh_due(NAME, document(None, issued=None, **members), ProviderTraits())
+    assert due is not None
+    assert 28.9 * DAY <= due - NOW <= 29 * DAY
 
 
 @given(names)

@@ -108,7 +108,7 @@ def test_an_outage_makes_synced_unknown() -> None:
 
 
 def test_an_expired_token_is_mirrored_all_the_same() -> None:
-    assert shown(step(NOTHING, Reason.TOKEN_EXPIRED)) == {"Ready": "False", "Synced": "True", "Stalled": "True"}
+    assert shown(step(NOTHING, Reason.TOKEN_EXPIRED)) == {"Ready": "False", "Synced": "True", "Reconciling": "True"}
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].progress is Progress.PATIENT])

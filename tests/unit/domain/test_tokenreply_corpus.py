@@ -57,7 +57,6 @@ def _check_accepted(outcome: Accepted, reply: Reply) -> None:
     assert _lifetime(tokens.expires_at) == wanted.get("lifetime")
     assert _lifetime(tokens.refresh_expires_at) == wanted.get("refresh_lifetime")
     assert {note.value for note in outcome.notes} == set(wanted.get("notes", []))
-    assert outcome.mirrorable == ("token-type-refused" not in outcome.notes)
     assert outcome.status == reply.status
 
 

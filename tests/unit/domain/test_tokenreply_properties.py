@@ -21,16 +21,21 @@ from tolstoy_operator.domain.tokenoutcome import (
     Rejected,
     Rejection,
 )
-from tolstoy_operator.domain.tokenreply import Grant, Sent, interpret, parse_reply
+from tolstoy_operator.domain.tokenreply import REPLY_LIMIT, Grant, Sent, interpret, parse_reply
 
 SENT = Sent(at=1_790_000_000.0)
 TOKEN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=300)
 STATUS = st.one_of(st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 429, 500, 503]), st.integers(-1, 1000))
 HEADERS = st.dictionaries(
     st.sampled_from(
-        ["Date", "retry-after", "Retry-After", "X-Rate-Limit-Reset", "ratelimit-reset", "WWW-Authenticate"]
+        ["Date", "retry-after", "Retry-After", "X-Rate-Limit-Reset", "ratelimit-reset", "WWW-Authenticate", "Location"]
     ),
-    st.one_of(st.text(max_size=80), st.integers().map(str), st.just("Mon, 21 Sep 2026 14:14:20 GMT")),
+    st.one_of(
+        st.text(max_size=80),
+        st.integers().map(str),
+        st.just("Mon, 21 Sep 2026 14:14:20 GMT"),
+        st.text(max_size=80).map("https://".__add__),
+    ),
 )
 MEMBER = st.sampled_from(
     [
@@ -69,8 +74,11 @@ def test_any_object_has_an_outcome(
     sent = Sent(at=SENT.at, grant=grant, access_token=SecretValue("used"))
 
     outcome = interpret(status, headers, body, rules=rules, sent=sent)
+    without_end = interpret(status, headers, body, rules=rules, sent=sent, whole=False)
 
     _check(outcome, body)
+    assert isinstance(without_end, InDoubt) or (without_end == outcome and 200 <= status < 300)
+    assert without_end == outcome or not 200 <= status < 300
     if isinstance(outcome, Rejected) and grant is not Grant.REFRESH_TOKEN:
         assert outcome.rejection is not Rejection.REAUTHORIZE
 
@@ -83,7 +91,7 @@ def _check(outcome: Accepted | Rejected | InDoubt, body: bytes) -> None:
             assert at is None or SENT.at < at <= SENT.at + tokenreply.LONGEST_LIFETIME
         return
     assert outcome.retry_after is None or 0 <= outcome.retry_after <= RETRY_AFTER_LIMIT
-    assert len(outcome.code) <= 70
+    assert len(outcome.code) <= 73
     assert all(letter.isascii() and (letter.isalnum() or letter in "_.:-") for letter in outcome.code)
     if isinstance(outcome, InDoubt) and outcome.raw is not None:
         assert len(outcome.raw) <= RAW_LIMIT
@@ -120,14 +128,33 @@ def test_a_refresh_token_that_is_not_offered_is_kept(access: str, keep: dict[str
     assert outcome.tokens.refresh_token is None
 
 
-@given(cut=st.integers(1, 70))
-def test_a_reply_cut_anywhere_is_never_accepted_nor_refused(cut: int) -> None:
+@given(cut=st.integers(1, 70), whole=st.booleans())
+def test_a_reply_cut_anywhere_is_never_accepted_nor_refused(cut: int, whole: bool) -> None:
     body = b'{"access_token":"at-1","token_type":"Bearer","refresh_token":"rt-1","expires_in":3600}'
 
-    outcome = interpret(200, {}, body[:-cut], rules=STANDARD, sent=SENT)
+    outcome = interpret(200, {}, body[:-cut], rules=STANDARD, sent=SENT, whole=whole)
+
+    assert outcome == InDoubt(
+        DoubtCause.UNREADABLE if whole else DoubtCause.TRUNCATED, 200, raw=SecretValue(body[:-cut].decode())
+    )
+
+
+@given(status=STATUS, body=st.from_regex(r"[a-z_]{1,12}=[^\s<>{}]*", fullmatch=True) | st.binary(max_size=400))
+def test_nothing_else_without_its_end_is_believed(status: int, body: bytes | str) -> None:
+    came = body.encode() if isinstance(body, str) else body
+
+    outcome = interpret(status, {}, came, rules=STANDARD, sent=SENT, whole=False)
 
     assert isinstance(outcome, InDoubt)
-    assert outcome.raw == SecretValue(body[:-cut].decode())
+    if 200 <= status < 300:
+        assert outcome.cause is DoubtCause.TRUNCATED
+        _check(outcome, came)
+
+
+def test_of_a_reply_that_is_too_long_the_beginning_is_kept() -> None:
+    outcome = interpret(200, {}, b"x" * (REPLY_LIMIT + 1), rules=STANDARD, sent=SENT, whole=False)
+
+    assert outcome == InDoubt(DoubtCause.OVERSIZE, 200, raw=SecretValue("x" * RAW_LIMIT))
 
 
 def test_a_reader_that_breaks_leaves_a_doubt_with_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:

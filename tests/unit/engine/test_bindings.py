@@ -8,7 +8,8 @@ from tests.support.objects import credential_object, namespace_object
 from tests.unit.engine.world import Clock
 from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.engine.bindings import HELD_PAUSE, Unbound
-from tolstoy_operator.engine.inventory import Credential, Inventory
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Credential
 
 GRACE = 600.0
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from random import Random
+from typing import cast
+
 import pytest
 
 from tests.unit.engine.test_grants import EPOCH, KEY, NAME, World, document, failed, play, version
 from tolstoy_operator.api.reasons import Reason
 from tolstoy_operator.domain.grant import Told, Trouble
 from tolstoy_operator.domain.tokenhealth import Liveness
-from tolstoy_operator.engine.checks import CHECK_EVERY, CHECK_SPACING
+from tolstoy_operator.engine.checks import CHECK_EVERY, CHECK_SPACING, SOON, TURN, Checks
 from tolstoy_operator.services.refresh.endings import Problem
-from tolstoy_operator.services.tokens import Refreshed
+from tolstoy_operator.services.tokens import Refreshed, TokenService
 
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 STATIC = document(None, refresh_token=None)
@@ -185,3 +189,50 @@ def test_a_restart_repeats_a_dead_token_until_it_has_asked() -> None:
         await world.end()
 
     play(story)
+
+
+def test_a_question_that_has_to_wait_is_asked_soon_after() -> None:
+    async def story() -> None:
+        world = held(UNKNOWN, ALIVE)
+        world.tokens.pause = 900.0
+        grant = world.grants.note(version(), STATIC)
+        await world.until(61)
+        world.tokens.pause = None
+        assert world.tokens.checked == [60]
+        await world.until(60 + 900 + 61)
+        assert world.tokens.checked == [60, 60 + 900 + 60]
+        assert grant.check.alive
+        await world.end()
+
+    play(story)
+
+
+def test_however_short_the_pause_no_sooner_than_is_decent() -> None:
+    async def story() -> None:
+        world = held(UNKNOWN)
+        world.tokens.pause = 1.0
+        world.grants.note(version(), STATIC)
+        await world.until(60 + CHECK_SPACING + 1)
+        assert world.tokens.checked == [60, 60 + CHECK_SPACING]
+        await world.end()
+
+    play(story)
+
+
+def test_many_that_come_at_once_are_no_stampede() -> None:
+    drawn = Random(7)
+    checks = Checks(cast(TokenService, Askable()), clock=lambda: EPOCH, uniform=drawn.uniform, time_scale=1.0)
+    planned = [checks.plan(f"tolstoy/github/org-{n}", Told(), fresh=True).at or 0.0 for n in range(10_000)]
+    other = checks.plan("tolstoy/slack/org-1", Told(), fresh=True)
+    asked = Counter(int(at - EPOCH) // 60 for at in planned)
+    assert min(planned) >= EPOCH
+    assert max(planned) <= EPOCH + 10_000 * TURN + SOON
+    assert max(asked.values()) <= 1.3 * 60 / TURN, "questions in a minute"
+    assert (other.at or 0.0) <= EPOCH + SOON, "another tool's do not wait for these"
+
+
+class Askable:
+    """A token service whose every token can be asked about."""
+
+    def checks_health(self, name: str) -> bool:
+        return True

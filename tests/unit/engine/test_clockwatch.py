@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,11 +19,15 @@ class Clocks:
         self.monotonic = 100.0
         self.set_by = 1.8e9
         self.told = 0
+        self.deaf = False
+        """Whoever is told fails."""
         self.watch = ClockWatch(
             wall=lambda: self.monotonic + self.set_by, monotonic=lambda: self.monotonic, moved=self._hear
         )
 
     def _hear(self) -> None:
+        if self.deaf:
+            raise RuntimeError("a defect")
         self.told += 1
 
 
@@ -53,17 +58,40 @@ def test_small_steps_add_up() -> None:
     assert clocks.told == 2
 
 
+@contextlib.asynccontextmanager
+async def running(clocks: Clocks) -> AsyncIterator[asyncio.Task[None]]:
+    """The watch of the clocks, a second after its first look."""
+    task = asyncio.create_task(clocks.watch.run())
+    await asyncio.sleep(1)
+    yield task
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 def test_it_looks_again_and_again() -> None:
     async def story() -> None:
         clocks = Clocks()
-        task = asyncio.create_task(clocks.watch.run())
-        await asyncio.sleep(1)
-        for _ in range(3):
+        async with running(clocks):
+            for _ in range(3):
+                clocks.set_by += 3600
+                await asyncio.sleep(PAUSE)
+            assert clocks.told == 3
+
+    run_virtual(story())
+
+
+def test_who_fails_when_told_is_told_again_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        clocks = Clocks()
+        async with running(clocks) as task:
+            clocks.deaf = True
             clocks.set_by += 3600
             await asyncio.sleep(PAUSE)
-        assert clocks.told == 3
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+            assert (clocks.told, task.done()) == (0, False)
+            assert "a defect" in caplog.text
+            clocks.deaf = False
+            await asyncio.sleep(PAUSE)
+            assert clocks.told == 1
 
     run_virtual(story())

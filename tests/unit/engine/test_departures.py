@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.objects import credential_object
 from tests.unit.engine.world import REVOCATION_TIMEOUT, SHOP, UPSTREAM, World
 from tolstoy_operator.api import names
 from tolstoy_operator.kube import paths
@@ -166,6 +167,18 @@ class TestTheFinalizer:
         await shop.settle()
         assert shop.data() is None
 
+    async def test_a_force_sync_beside_its_removal_is_handled(self, shop: Shop) -> None:
+        await shop.ask()
+        shop.credential(oauth={"revocationPolicy": "Orphan"})
+        shop.deliver()
+        shop.kube.meanwhile = lambda _: shop.annotate_credential(force_sync="x")
+        with pytest.raises(Conflict):
+            await shop.reconcile()
+
+        await shop.settle()
+        assert shop.finalizers() == []
+        assert shop.grants.asked == [UPSTREAM], "its token is refreshed, as was asked"
+
     async def test_somebody_who_is_faster_is_not_overwritten(self, shop: Shop) -> None:
         shop.credential(oauth=REVOKE)
         shop.deliver()
@@ -230,6 +243,37 @@ class TestDeletion:
         assert shop.finalizers() is None
         assert shop.events() == ["GrantKept"]
         assert shop.revocations.finished == [UPSTREAM], "it may have begun while the other one was not there yet"
+
+    async def test_so_it_does_for_one_that_is_suspended(self, shop: Shop) -> None:
+        await shop.ask()
+        shop.credential("other", suspend=True)
+        await shop.settle()
+        shop.delete_credential()
+
+        await shop.depart()
+
+        assert (shop.revocations.asked, shop.events()[-1]) == ([], "GrantKept")
+
+    async def test_and_for_one_whose_namespace_nobody_has_seen(self, shop: Shop) -> None:
+        await shop.ask()
+        spec = {"tool": "github", "orgId": "org-1"}
+        shop.inventory.observe_credential(credential_object(namespace="dark", uid="dark", spec=spec))
+        shop.delete_credential()
+
+        await shop.depart()
+
+        assert (shop.revocations.asked, shop.events()) == ([], ["GrantKept"])
+
+    async def test_who_may_not_have_it_keeps_no_grant_alive(self, shop: Shop) -> None:
+        shop.namespace("lab", orgs="org-2")
+        shop.credential("other", namespace="lab")
+        await shop.ask()
+        shop.delete_credential()
+
+        await shop.depart()
+
+        assert shop.revocations.asked == [UPSTREAM]
+        assert shop.events() == ["Revoked"]
 
     async def test_one_that_is_going_too_uses_nothing(self, shop: Shop) -> None:
         await shop.ask()
@@ -413,3 +457,9 @@ async def test_a_revoked_grant_is_said_of_what_still_uses_it(shop: Shop) -> None
     shop.kube.writes()
     await shop.look_at_all()
     assert shop.kube.writes() == []
+
+    shop.store.write(UPSTREAM, {**left, "accessToken": "new", "refreshToken": "new"})  # by whoever keeps what is there
+    shop.secrets.invalidate(UPSTREAM)
+    await shop.look_at_all()
+    assert shop.reason() == "Synced"
+    assert (shop.data() or {})["accessToken"] == "new"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -15,7 +16,8 @@ from tolstoy_operator.domain.existing import fingerprint_with
 from tolstoy_operator.engine import dispatcher as module
 from tolstoy_operator.engine.bindings import Unbound
 from tolstoy_operator.engine.dispatcher import Dispatcher
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube.errors import Conflict, KubeUnavailable
 
@@ -277,3 +279,29 @@ async def test_stop_lets_what_is_in_hand_finish_and_takes_no_more(bench: Bench) 
     bench.gate.set()
     await leading
     assert len(bench.worked) == 2
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["seen", "gone"])
+@pytest.mark.parametrize("what", ["credential", "secret", "namespace"])
+def test_it_knows_when_a_watch_told_something_last(what: str, deleted: bool) -> None:
+    dispatcher = Bench().dispatcher
+    bodies = {"credential": credential_object(), "secret": secret_object(), "namespace": namespace_object()}
+    before = time.monotonic()
+    assert dispatcher.last_observed < before
+    getattr(dispatcher, f"observe_{what}")(bodies[what], deleted=deleted)
+    assert before <= dispatcher.last_observed <= time.monotonic()
+
+
+@pytest.mark.parametrize("answer", [(Reason.SYNCED, None), KubeUnavailable(), RuntimeError("a defect")], ids=str)
+async def test_it_knows_when_it_finished_something_last(bench: Bench, answer: Answer | Exception) -> None:
+    bench.behave = lambda key: answer
+    bench.gate = asyncio.Event()
+    before = time.monotonic()
+    bench.see()
+    bench.lead()
+    await bench.idle()
+    assert bench.worked
+    assert bench.dispatcher.last_finished < before, "it has only begun"
+    bench.gate.set()
+    await bench.idle()
+    assert before <= bench.dispatcher.last_finished <= time.monotonic()

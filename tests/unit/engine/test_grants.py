@@ -20,7 +20,8 @@ from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness
 from tolstoy_operator.engine import grants as module
 from tolstoy_operator.engine.grants import Grants
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.services.refresh.endings import Failed, Problem
 from tolstoy_operator.services.refresh.refresher import no_refresh_token
@@ -53,9 +54,14 @@ class FakeTokens:
     asked: list[tuple[float, str, bool]] = field(default_factory=list)
     before: Callable[[str], Awaitable[None]] | None = None
     health: list[Liveness] | None = None
+    pause: float | None = None
     version: str = "version-1"
     checked: list[int] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    def forget(self, name: str) -> None:
+        self.forgotten.append(name)
 
     def due_at(self, name: str, document: OAuthDocument, lead: float | None = None) -> float | None:
         return None if document.expires_at is None else document.expires_at - (lead or 300)
@@ -73,7 +79,7 @@ class FakeTokens:
         assert self.health is not None
         self.checked.append(round(self.now() - EPOCH))
         liveness = self.health.pop(0) if len(self.health) > 1 else self.health[0]
-        return Checked(self.version, Health(liveness))
+        return Checked(self.version, Health(liveness, retry_after=self.pause))
 
     def consent_ends(self, name: str, arn: str, document: OAuthDocument) -> float | None:
         return document.refresh_expires_at
@@ -96,10 +102,21 @@ class FakeTokens:
         return [round(at, 1) for at, _, _ in self.asked]
 
 
+class CountingQueue(WorkQueue):
+    """Counts the keys that it has given out."""
+
+    given = 0
+
+    async def get(self) -> Key | None:
+        key = await super().get()
+        self.given += 1
+        return key
+
+
 class World:
     """Grants with one credential on `NAME`, running in virtual time."""
 
-    def __init__(self, *answers: Refreshed | Exception, workers: int = 4) -> None:
+    def __init__(self, *answers: Refreshed | Exception, workers: int = 4, queue: WorkQueue | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.set_by = 0.0
         """Seconds by which somebody has set the clock."""
@@ -108,10 +125,11 @@ class World:
         self.inventory.observe_credential(credential_object())
         self.tokens = FakeTokens(now=lambda: EPOCH + loop.time(), answers=list(answers))
         self.told: list[Key] = []
+        self._edits = 0
         self.grants = Grants(
             inventory=self.inventory,
             tokens=cast(TokenService, self.tokens),
-            queue=WorkQueue(loop.time),
+            queue=queue or WorkQueue(loop.time),
             clock=lambda: EPOCH + self.set_by + loop.time(),
             uniform=lambda low, high: high,
             workers=workers,
@@ -120,6 +138,14 @@ class World:
 
     def hear(self, keys: Iterable[Key]) -> None:
         self.told.extend(keys)
+
+    def want(self, *, lead: str) -> None:
+        """The credential wants another lead."""
+        self._edits += 1
+        spec = {"tool": "github", "orgId": "org-abc123", "oauth": {"leadTime": lead}}
+        self.inventory.observe_credential(
+            credential_object(version=100 + self._edits, generation=1 + self._edits, spec=spec)
+        )
 
     async def until(self, seconds: float) -> None:
         """Run up to this moment; the workers are started once and stopped with the loop."""
@@ -253,7 +279,7 @@ def test_nobody_knows_when_it_ends_so_nothing_is_due() -> None:
     ("found", "reason"),
     [
         (document(refresh_token=None), Reason.REAUTHORIZATION_REQUIRED),
-        (document(tolstoy={"revoked": True}), Reason.REVOKED),
+        (OAuthDocument.of({"tolstoy": {"revoked": True}}), Reason.REVOKED),
     ],
 )
 def test_what_no_refresh_can_help_is_said_at_once_and_not_tried(found: OAuthDocument, reason: Reason) -> None:
@@ -274,7 +300,7 @@ def test_what_no_refresh_can_help_is_said_at_once_and_not_tried(found: OAuthDocu
     [
         (Problem.REFRESH_FAILING, Reason.REFRESH_FAILING),
         (Problem.UPSTREAM_UNAVAILABLE, Reason.REFRESH_FAILING),
-        (Problem.SECRET_MALFORMED, Reason.REFRESH_FAILING),
+        (Problem.SECRET_MALFORMED, Reason.SECRET_NOT_REFRESHABLE),
         (Problem.REAUTHORIZATION_REQUIRED, Reason.REAUTHORIZATION_REQUIRED),
         (Problem.ROTATION_RESPONSE_LOST, Reason.ROTATION_RESPONSE_LOST),
         (Problem.CLIENT_MISCONFIGURED, Reason.CLIENT_MISCONFIGURED),
@@ -293,6 +319,7 @@ def test_every_problem_has_a_reason_and_is_told_once(problem: Problem, reason: R
         assert trouble is not None
         assert (trouble.reason, trouble.cause, trouble.since) == (reason, "cause", EPOCH)
         assert world.told == [KEY], "the same again is no news"
+        assert (world.grants.oldest_overdue() == 0) is (reason is not Reason.REFRESH_FAILING), "a person's turn or ours"
         await world.end()
 
     play(story)
@@ -478,6 +505,7 @@ def test_nothing_is_refreshed_that_nobody_uses(how: str) -> None:
                 world.inventory.forget_credential(KEY, "uid-1")
         await world.until(20_000)
         assert world.tokens.asked == []
+        assert world.tokens.forgotten == [NAME]
         assert world.grants.trouble(NAME) is None
         await world.end()
 
@@ -513,6 +541,20 @@ def test_the_most_overdue_refresh_is_known_unless_it_waits_for_a_person() -> Non
     play(story)
 
 
+def test_a_tool_is_told_of_while_a_grant_of_it_is_known() -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        assert world.grants.tools() == set()
+        world.grants.note(version(), document(3600))
+        world.grants.note(version(name="no-tool"), document(3600))
+        assert world.grants.tools() == {"github", ""}
+        await world.until(3301)
+        assert world.grants.tools() == {"github"}, "nobody uses the other one"
+        await world.end()
+
+    play(story)
+
+
 def test_the_smallest_lead_that_anybody_wants_counts() -> None:
     async def story() -> None:
         world = World(fresh(7200))
@@ -526,6 +568,20 @@ def test_the_smallest_lead_that_anybody_wants_counts() -> None:
         await world.until(3511)
         assert world.tokens.times == [3510]
         await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["unbound", "suspended", "deleted"])
+def test_who_may_not_have_it_or_does_not_want_it_has_no_say_in_when(how: str) -> None:
+    async def story() -> None:
+        world = World(fresh(7200))
+        spec = {"tool": "github", "orgId": "org-abc123", "oauth": {"leadTime": "1s"}, "suspend": how == "suspended"}
+        meta: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if how == "deleted" else {}
+        allowed = "another" if how == "unbound" else "org-abc123"
+        world.inventory.observe_namespace(namespace_object("lab", allowed_orgs=allowed))
+        world.inventory.observe_credential(credential_object(namespace="lab", uid="lab", spec=spec, **meta))
+        assert world.grants.note(version(), document(3600)).due_at == EPOCH + 3300
 
     play(story)
 
@@ -559,8 +615,8 @@ def test_a_person_can_have_a_refused_grant_tried_at_once() -> None:
 
 def test_commands_without_end_ask_the_provider_once_a_minute() -> None:
     async def story() -> None:
-        world = World(failed(Problem.REAUTHORIZATION_REQUIRED))
-        world.grants.note(version(), document(300))
+        world = World(Refreshed("version-1", document(300)))
+        world.grants.note(version(), document(99_999))
         for second in range(10, 10 + 3 * 60):
             await world.until(second)
             world.grants.refresh_now(NAME, UID, f"at {second}")
@@ -571,6 +627,51 @@ def test_commands_without_end_ask_the_provider_once_a_minute() -> None:
         world.grants.refresh_now(NAME, UID, "another")
         await world.until(202)
         assert world.tokens.asked[-1] == (201.0, NAME, True), "new tokens are another matter"
+        await world.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("problem", [Problem.REAUTHORIZATION_REQUIRED, Problem.REFRESH_FAILING])
+def test_commands_that_do_not_help_leave_the_secret_most_versions_of_a_day(problem: Problem) -> None:
+    async def story() -> None:
+        world = World(failed(problem))
+        world.grants.note(version(), document(300))
+        for second in range(10, 86_400, 30):
+            await world.until(second)
+            world.grants.refresh_now(NAME, UID, f"at {second}")
+        commanded = [at for at, _, insist in world.tokens.asked if insist]
+        assert commanded[:5] == [10, 70, 190, 430, 910]
+        assert len(world.tokens.asked) < 60
+        await world.end()
+
+    play(story)
+
+
+def test_whoever_changes_the_lead_again_and_again_has_no_more_commands() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REAUTHORIZATION_REQUIRED))
+        world.grants.note(version(), document(300))
+        for second in range(10, 10 + 3 * 60):
+            await world.until(second)
+            world.want(lead=f"{5 + second % 2}m")
+            world.grants.note(version(), document(300))
+            world.grants.refresh_now(NAME, UID, f"at {second}")
+        assert world.tokens.asked == [(0.0, NAME, False), (10.0, NAME, True), (70.0, NAME, True)]
+        await world.end()
+
+    play(story)
+
+
+def test_another_lead_does_not_hurry_what_failed() -> None:
+    async def story() -> None:
+        world = World(failed(Problem.REFRESH_FAILING))
+        world.grants.note(version(), document(1000))
+        for second in range(690, 900):
+            await world.until(second)
+            world.want(lead=f"{5 + second % 2}m")
+            world.grants.note(version(), document(1000))
+        assert world.tokens.times == [691, 696, 711, 756, 876]
         await world.end()
 
     play(story)
@@ -709,6 +810,26 @@ def test_a_slow_provider_leaves_workers_for_others() -> None:
         assert "tolstoy/quick/a" in first
         await world.until(61)
         assert {name for _, name, _ in world.tokens.asked} >= set(slow), "those who waited had their turn"
+        await world.end()
+
+    play(story)
+
+
+def test_who_waits_for_a_slow_provider_is_not_called_again_by_whoever_looks() -> None:
+    async def story() -> None:
+        queue = CountingQueue(asyncio.get_running_loop().time)
+        world = World(fresh(99_999), workers=4, queue=queue)
+        world.inventory.observe_namespace(namespace_object(version=2, allowed_orgs="a,b,c,d"))
+        names = [f"tolstoy/slow/{org}" for org in "abcd"]
+        for number, name in enumerate(names):
+            spec = {"tool": "slow", "orgId": name[-1]}
+            world.inventory.observe_credential(credential_object(f"c{number}", uid=f"u{number}", spec=spec))
+            world.grants.note(version(1, name), document(300))
+        world.tokens.before = lambda _: asyncio.sleep(30)
+        for second in range(1, 30):
+            await world.until(second)
+            world.grants.note(version(1, names[3]), document(300))
+        assert queue.given == 4
         await world.end()
 
     play(story)

@@ -35,10 +35,13 @@ class FakeDispatcher:
 
 
 class FakeGrants:
-    """Has one figure."""
+    """Has figures."""
 
     def oldest_overdue(self) -> float:
         return 11
+
+    def tools(self) -> set[str]:
+        return {"github"}
 
 
 class FakeSecrets:
@@ -170,6 +173,7 @@ def test_figures_for_metrics(bench: Bench) -> None:
     assert bench.health.queue_depth() == 1
     assert bench.health.oldest_overdue_seconds() == 7
     assert bench.health.oldest_overdue_refresh_seconds() == 11
+    assert bench.health.refreshed_tools() == {"github"}
     assert bench.health.is_leader()
     totals = bench.health.cache_totals()
     assert (totals.hits, totals.misses, totals.stale) == (3, 5, 8)

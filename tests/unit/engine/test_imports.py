@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.unit.engine.world import SHOP, UPSTREAM, World
+from tests.unit.services.scene import Scene
 from tolstoy_operator.api import names
 from tolstoy_operator.domain.errors import StoreUnavailable
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.errors import Conflict, KubeUnavailable
+from tolstoy_operator.observability.logs import AUDIT
+from tolstoy_operator.services.refresh.endings import Current
 
 SOURCE = paths.secrets(SHOP, "consent-result")
 FROM: dict[str, Any] = {"initialTokensFrom": {"secretRef": {"name": "consent-result"}}}
@@ -54,6 +58,83 @@ async def test_those_that_come_later_are_taken_when_they_come(granted: World) ->
     hand_over(granted)
     await granted.settle()
     assert granted.reason() == "Synced"
+
+
+TOMBSTONE: dict[str, Any] = {"clientId": "c", "tolstoy": {"revoked": True}}
+
+
+async def test_they_end_a_revocation(granted: World) -> None:
+    granted.store.write(UPSTREAM, TOMBSTONE)
+    granted.credential(**FROM)
+    await granted.settle()
+    assert granted.reason() == "Revoked"
+    hand_over(granted)
+    await granted.settle()
+    assert granted.reason() == "Synced"
+    assert (granted.data() or {})["accessToken"] == "canary-t1"
+
+
+async def refresh(world: World) -> dict[str, Any]:
+    """What is in the store is refreshed, half an hour later. Returns what is there then."""
+    world.clock.now += 1800
+    scene = Scene()
+    scene.store, scene.time.now = world.store, world.clock.now
+    scene.provider.family |= {json.loads(world.store.read(UPSTREAM))["refreshToken"]: 0}
+    assert isinstance(await scene.refresh(), Current)
+    return scene.document()
+
+
+async def test_a_consent_that_had_to_wait_replaces_an_older_one_that_was_refreshed_meanwhile(world: World) -> None:
+    issued = world.clock.date().isoformat()
+    world.store.write(UPSTREAM, {"accessToken": "old", "refreshToken": "old", "clientId": "c", "lastUpdated": issued})
+    world.credential(**FROM)
+    world.clock.now += 60
+    hand_over(world)
+    await world.settle()
+    assert world.reason() == "ImportNotGranted"
+    await refresh(world)
+
+    world.namespace(allow_import="true")
+    await world.settle()
+
+    assert json.loads(world.store.read(UPSTREAM))["refreshToken"] == "canary-r1"
+    assert (world.reason(), world.events()[-1]) == ("Synced", "Synced")
+
+
+async def test_a_consent_that_is_newer_stays_and_that_is_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.credential(**FROM)
+    hand_over(world)
+    await world.settle()
+    newer = {"accessToken": "a", "refreshToken": "r", "clientId": "c", "lastUpdated": world.clock.date().isoformat()}
+    world.store.write(UPSTREAM, newer)
+    stored = await refresh(world)
+
+    world.namespace(allow_import="true")
+    with caplog.at_level(logging.INFO, AUDIT):
+        await world.settle()
+
+    assert json.loads(world.store.read(UPSTREAM)) == stored
+    assert world.data("consent-result") is None
+    (event,) = [body for body in world.kube.all(paths.events(SHOP)).values() if body["reason"] == "ImportSkipped"]
+    assert event["type"] == "Warning"
+    assert "its tokens are of 2026-05-01T11:59:59Z" in event["note"]
+    assert f"the consent in {UPSTREAM} is of 2026-05-01T12:00:00Z and stays" in event["note"]
+    assert f"import of {UPSTREAM} ended kept" in caplog.messages
+
+
+async def test_what_was_stored_and_refreshed_is_not_undone_by_what_could_not_be_taken_away(granted: World) -> None:
+    hand_over(granted)
+    granted.credential(**FROM)
+    granted.kube.fail("DELETE", "consent-result", KubeUnavailable(), times=1)
+    granted.deliver()
+    with pytest.raises(KubeUnavailable):
+        await granted.reconcile()
+    stored = await refresh(granted)
+
+    await granted.look_at_all()
+
+    assert json.loads(granted.store.read(UPSTREAM)) == stored
+    assert granted.data("consent-result") is None
 
 
 async def test_not_without_the_right(world: World) -> None:

@@ -52,6 +52,33 @@ def test_what_matters_is_news(inventory: Inventory, change: dict[str, object]) -
     assert inventory.observe_credential(credential_object(version=11, **change)) == {KEY}  # type: ignore[arg-type]  # parametrised
 
 
+def test_of_a_long_mark_only_a_digest_is_kept_and_another_one_is_news(inventory: Inventory) -> None:
+    """An annotation holds a quarter of a megabyte, and there are thousands of credentials."""
+    for version, text in enumerate(("a" * 250_000, "a" * 249_999 + "b"), start=10):
+        body = credential_object(version=version, annotations={"tolstoy.dev/force-sync": text})
+        assert inventory.observe_credential(body) == {KEY}
+        known = inventory.credential(KEY)
+        assert known is not None
+        assert known.new_mark is not None
+        assert len(known.new_mark) <= 253
+
+
+def test_what_was_told_is_remembered_with_the_object_and_forgotten_with_it(inventory: Inventory) -> None:
+    def told() -> str | None:
+        known = inventory.credential(KEY)
+        assert known is not None
+        return known.told
+
+    inventory.observe_credential(credential_object(version=10))
+    inventory.note_told("uid-1", "v1")
+    inventory.observe_credential(credential_object(version=11, generation=2))
+    inventory.note_credential(credential_object(version=12, generation=2))
+    assert told() == "v1"
+    inventory.observe_credential(credential_object(version=13, uid="uid-2"))
+    inventory.note_told("uid-1", "v2")
+    assert told() is None
+
+
 def test_our_own_status_write_is_no_news_when_the_watch_brings_it(inventory: Inventory) -> None:
     inventory.observe_credential(credential_object(version=10))
     written = credential_object(version=11, status={"observedGeneration": 1})
@@ -59,10 +86,19 @@ def test_our_own_status_write_is_no_news_when_the_watch_brings_it(inventory: Inv
     assert inventory.observe_credential(written) == frozenset()
 
 
-def test_a_status_write_does_not_hide_a_spec_change(inventory: Inventory) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generation": 2},
+        {"annotations": {"tolstoy.dev/force-sync": "now"}},
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+    ],
+)
+def test_a_write_of_ours_does_not_hide_what_others_changed(inventory: Inventory, change: dict[str, object]) -> None:
     inventory.observe_credential(credential_object(version=10))
-    inventory.note_credential(credential_object(version=12, generation=2, status={"observedGeneration": 1}))
-    assert inventory.observe_credential(credential_object(version=12, generation=2)) == {KEY}
+    body = credential_object(version=12, status={"observedGeneration": 1}, **change)  # type: ignore[arg-type]  # parametrised
+    inventory.note_credential(body)
+    assert inventory.observe_credential(body) == {KEY}
 
 
 def test_a_spec_that_cannot_be_read_is_kept_with_its_problem(inventory: Inventory) -> None:

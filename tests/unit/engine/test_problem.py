@@ -17,6 +17,7 @@ from tolstoy_operator.engine.problem import Problem, from_store
         (errors.AccessDenied, Reason.ACCESS_DENIED),
         (errors.DecryptionFailed, Reason.DECRYPTION_FAILED),
         (errors.InvalidRequest, Reason.INVALID_SPEC),
+        (errors.IdentityRefused, Reason.UPSTREAM_UNAVAILABLE),
         (errors.Throttled, Reason.UPSTREAM_UNAVAILABLE),
         (errors.StoreUnavailable, Reason.UPSTREAM_UNAVAILABLE),
         (errors.LimitExceeded, Reason.UPSTREAM_UNAVAILABLE),

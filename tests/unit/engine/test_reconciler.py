@@ -242,6 +242,18 @@ async def test_force_sync_reads_now_and_says_so(world: World) -> None:
     assert world.store.count("get") == reads, "once for one value"
 
 
+@pytest.mark.parametrize("length", [253, 254, 250_000])
+async def test_force_sync_by_a_text_of_any_length_is_handled_once(world: World, length: int) -> None:
+    world.credential()
+    await world.settle()
+    world.annotate_credential(force_sync="x" * length)
+    await world.settle()
+    assert len(world.status()["lastHandledForceSync"]) <= 253
+    reads = world.store.count("get")
+    await world.look_at_all()
+    assert world.store.count("get") == reads
+
+
 async def test_force_sync_of_a_grant_is_handled_when_the_refresh_has_ended(world: World) -> None:
     world.store.write(UPSTREAM, oauth(world))
     world.credential()
@@ -365,7 +377,9 @@ class TestLookingAgain:
             _, pause = await world.reconcile()
             assert (world.status()["grant"]["state"], world.reason()) == (state, reason)
             world.clock.now += pause or 0
-        assert pause is None
+        assert world.condition("Reconciling")["status"] == "True", "its refresh is due, so nobody is called yet"
+        _, pause = await world.reconcile()
+        assert (world.condition("Stalled")["status"], pause) == ("True", None)
 
     async def test_the_first_status_decides_when_to_look_even_if_the_watch_is_faster(self, world: World) -> None:
         world.store.write(UPSTREAM, oauth(world))

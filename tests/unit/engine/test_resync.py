@@ -8,13 +8,16 @@ import pytest
 
 from tests.support.fakekube import FakeKube
 from tests.unit.engine.world import SHOP, World
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.api.reasons import Reason
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.resync import Resync
 from tolstoy_operator.kube import paths
 from tolstoy_operator.kube.client import KubeClient
 from tolstoy_operator.kube.errors import Forbidden, Gone, KubeError, KubeUnavailable, NotFound
 
 GITHUB = (SHOP, "github")
+SECRET = paths.secrets(*GITHUB)
 
 
 class Bench:
@@ -25,7 +28,17 @@ class Bench:
         self.kube: FakeKube = world.kube
         self.inventory: Inventory = world.inventory
         self.gone: list[Key] = []
-        self.resync = Resync(cast(KubeClient, self.kube), self.inventory, gone=self._gone)
+        self.unseen: list[Key] = []
+        self.resync = self.new_resync()
+
+    def new_resync(self, *namespaces: str) -> Resync:
+        return Resync(
+            cast(KubeClient, self.kube),
+            self.inventory,
+            gone=self._gone,
+            unseen=self.unseen.extend,
+            namespaces=namespaces,
+        )
 
     def _gone(self, key: Key, uid: str) -> None:
         self.gone.append(key)
@@ -65,6 +78,26 @@ async def test_what_the_watch_missed_is_found(bench: Bench) -> None:
     bench.kube.remove(paths.secrets(SHOP, "github"))
     assert await bench.resync.run() == {GITHUB}
     assert bench.inventory.secret(GITHUB) is None
+
+
+async def test_a_secret_without_its_label_is_looked_for_again_and_is_no_news_of_a_list(bench: Bench) -> None:
+    """No list and no watch shows it. A list with news of which no watch told would mean that the watches are dead."""
+    bench.world.credential()
+    await bench.world.settle()
+    bench.world.credential(suspend=True)
+    await bench.world.settle()
+    bench.kube.edit(SECRET, lambda body: body["metadata"]["labels"].pop("tolstoy.dev/managed"))
+    await bench.world.settle()
+    for times in range(1, 4):
+        assert bench.inventory.secret(GITHUB) is not None, "somebody has looked for it"
+        assert await bench.resync.run() == frozenset()
+        assert bench.unseen == [GITHUB] * times
+        assert await bench.world.reconcile() == (Reason.SUSPENDED, None)
+    bench.kube.remove(SECRET)
+    await bench.resync.run()
+    await bench.world.settle()
+    await bench.world.reconcile()
+    assert "target" not in bench.world.status(), "and that it went is noticed"
 
 
 async def test_what_vanished_is_forgotten(bench: Bench) -> None:
@@ -164,9 +197,7 @@ class TestSomeNamespaces:
     @pytest.fixture
     def bench(self, world: World) -> Bench:
         bench = Bench(world)
-        bench.resync = Resync(
-            cast(KubeClient, world.kube), world.inventory, gone=bench._gone, namespaces=(SHOP, "elsewhere")
-        )
+        bench.resync = bench.new_resync(SHOP, "elsewhere")
         world.namespace("elsewhere")
         world.namespace("other")
         world.credential()
@@ -195,6 +226,15 @@ class TestSomeNamespaces:
         assert await bench.resync.bindings() == frozenset()
         bench.world.namespace(orgs="other")
         assert await bench.resync.bindings() == {GITHUB}
+
+    async def test_a_binding_that_changed_is_told_although_the_next_cannot_be_read(self, bench: Bench) -> None:
+        await bench.resync.run()
+        bench.world.namespace(orgs="other")
+        bench.kube.fail("GET", "/namespaces/elsewhere", KubeUnavailable(), times=1)
+        with pytest.raises(KubeUnavailable):
+            await bench.resync.bindings()
+        assert await bench.resync.bindings() == {GITHUB}
+        assert await bench.resync.bindings() == frozenset()
 
     @pytest.mark.parametrize("error", [Forbidden(), NotFound()])
     async def test_one_that_cannot_be_read_is_no_news_and_no_obstacle(self, bench: Bench, error: KubeError) -> None:

@@ -10,9 +10,10 @@ import pytest
 from tests.support.fakestore import FakeStore
 from tests.support.objects import credential_object
 from tests.unit.engine.world import Clock
-from tolstoy_operator.domain.errors import AccessDenied, SecretPendingDeletion, StoreUnavailable
+from tolstoy_operator.domain.errors import AccessDenied, IdentityRefused, SecretPendingDeletion, StoreUnavailable
 from tolstoy_operator.domain.existing import fingerprint_with
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.sweep import MOST_PREFIXES, OVERLAP, RETRY_PAUSE, Sweep
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.services.secrets import SecretsService
@@ -281,6 +282,13 @@ class TestOutage:
         assert bench.health.unavailable_since is None
         assert bench.health.last_success == bench.clock.now
         assert bench.later == [KEY]
+
+    async def test_an_operator_that_the_store_does_not_know_has_no_answer(self, bench: Bench) -> None:
+        bench.use()
+        bench.store.fail("list_changed", IdentityRefused)
+        assert [await bench.step() for _ in range(2)] == [RETRY_PAUSE, RETRY_PAUSE]
+        assert bench.health.unavailable_since is not None
+        assert bench.health.last_success is None
 
     async def test_who_may_not_list_looks_at_each(self, bench: Bench) -> None:
         bench.use()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tests.unit.engine.world import SHOP, World
 from tolstoy_operator.api.reasons import SOUND_REASONS
 from tolstoy_operator.domain.errors import Throttled
-from tolstoy_operator.engine.inventory import Key
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.sweep import Sweep
 from tolstoy_operator.kube import paths
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,11 +20,12 @@ from tolstoy_operator.engine.checks import Check
 from tolstoy_operator.engine.departures import Departures
 from tolstoy_operator.engine.grants import Grants
 from tolstoy_operator.engine.imports import Imports
-from tolstoy_operator.engine.inventory import Inventory, Key
+from tolstoy_operator.engine.inventory import Inventory
 from tolstoy_operator.engine.janitor import Janitor
 from tolstoy_operator.engine.mirror import Mirror
 from tolstoy_operator.engine.questions import Questions
 from tolstoy_operator.engine.reconciler import Reconciler, Timing
+from tolstoy_operator.engine.records import Key
 from tolstoy_operator.engine.upstream import UpstreamHealth
 from tolstoy_operator.engine.workqueue import WorkQueue
 from tolstoy_operator.kube import paths
@@ -35,7 +36,7 @@ from tolstoy_operator.kube.events import EventsApi
 from tolstoy_operator.kube.finalizers import FinalizersApi
 from tolstoy_operator.kube.secrets import SecretsApi
 from tolstoy_operator.kube.status import StatusApi
-from tolstoy_operator.observability.audit import Actor
+from tolstoy_operator.observability.audit import Actor, Entry
 from tolstoy_operator.services.resolver import SecretsResolver
 from tolstoy_operator.services.revocation import Outcome, RevocationService, Revoked
 from tolstoy_operator.services.secrets import SecretsService
@@ -119,7 +120,8 @@ class FakeRevocations:
 class World:
     """A cluster, a store, and an operator that is told what happens in which order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, grants: Callable[[], FakeGrants] = FakeGrants) -> None:
+        self._new_grants = grants
         self.clock = Clock()
         self.set_by = timedelta()
         """By how much the operator's time of day is wrong, where that is tried."""
@@ -128,11 +130,13 @@ class World:
         self.revocations = FakeRevocations()
         self.revocations_allowed = True
         self.data_changes: list[tuple[Key, Change]] = []
+        self.audited: list[Entry] = []
+        """What was done to Secrets of the cluster."""
         self._start()
 
     def _start(self) -> None:
         client = cast(KubeClient, self.kube)
-        self.grants = FakeGrants()
+        self.grants = self._new_grants()
         fingerprint = fingerprint_with(b"key")
         self.inventory = Inventory(fingerprint)
         self.secrets = SecretsService(
@@ -144,7 +148,7 @@ class World:
             window=0,
             record=lambda entry: None,
         )
-        self.mirror = Mirror(self.inventory, SecretsApi(client), fingerprint)
+        self.mirror = Mirror(self.inventory, SecretsApi(client), fingerprint, record=self.audited.append)
         self.unbound = Unbound(self.inventory, clock=self.clock, grace=GRACE)
         self.upstream = UpstreamHealth(self.clock)
         self.janitor = Janitor(self.inventory, self.mirror, CredentialsApi(client))
@@ -168,7 +172,13 @@ class World:
             unbound=self.unbound,
             upstream=self.upstream,
             grants=cast(Grants, self.grants),
-            imports=Imports(self.inventory, SecretsApi(client), SecretsResolver(self.secrets, database_secret="db")),
+            imports=Imports(
+                self.inventory,
+                SecretsApi(client),
+                SecretsResolver(self.secrets, database_secret="db"),
+                events=EventsApi(client, instance="pod-1"),
+                now=self.clock.date,
+            ),
             departures=self.departures,
             status=StatusApi(client),
             events=EventsApi(client, instance="pod-1"),

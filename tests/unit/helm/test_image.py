@@ -40,6 +40,19 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
+def test_the_base_is_pinned_by_its_content_and_told_by_a_label() -> None:
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE, flags=re.MULTILINE)
+    assert re.fullmatch(r"python:3\.12\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    assert 'org.opencontainers.image.base.name="${PYTHON_IMAGE}"' in FINAL_STAGE
+
+
+def test_a_release_is_built_on_that_base() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert "PYTHON_IMAGE=$" not in workflow
+    assert "python:3" not in workflow
+
+
 def test_everything_that_is_installed_is_pinned_by_hash() -> None:
     fetching = [line for line in DOCKERFILE.splitlines() if "install" in line and "-r " in line]
     assert len(fetching) == 2

@@ -13,7 +13,7 @@ from kubernetes.aio.client.configuration import Configuration
 from tests.unit.kube.apiserver import TOKEN, ApiServer, Scripted
 from tolstoy_operator.kube import client as module
 from tolstoy_operator.kube import paths
-from tolstoy_operator.kube.client import JSON_PATCH, KubeClient
+from tolstoy_operator.kube.client import ANSWER_LIMIT, JSON_PATCH, KubeClient
 from tolstoy_operator.kube.errors import (
     Conflict,
     Forbidden,
@@ -21,6 +21,7 @@ from tolstoy_operator.kube.errors import (
     KubeError,
     KubeUnavailable,
     NotFound,
+    TooLarge,
     Unauthorized,
     Unprocessable,
 )
@@ -222,7 +223,26 @@ async def test_pages_follow_each_other(server: ApiServer, client: KubeClient) ->
     assert [item.query.get("continue") for item in server.asked] == [None, "t1"]
     assert server.asked[0].query["labelSelector"] == "tolstoy.dev/managed"
     assert server.asked[0].query["fieldSelector"] == "x=y"
-    assert server.asked[0].query["limit"] == "500"
+    assert server.asked[0].query["limit"] == "200"
+
+
+async def test_a_page_that_is_too_large_is_asked_for_again_as_a_smaller_one(
+    server: ApiServer, client: KubeClient
+) -> None:
+    """Who makes objects decides how large they are, and the memory of a pod has an end."""
+    large = Scripted(200, {"items": ["x" * ANSWER_LIMIT]})
+    first = Scripted(200, {"metadata": {"continue": "t1"}, "items": [1]})
+    server.answer(large, large, first, large, Scripted(200, {"metadata": {}, "items": [2]}))
+    assert [page["items"] async for page in client.list_pages("/a")] == [[1], [2]]
+    asked = [(item.query["limit"], item.query.get("continue")) for item in server.asked]
+    assert asked == [("200", None), ("100", None), ("50", None), ("100", "t1"), ("50", "t1")]
+
+
+async def test_one_object_that_is_too_large_is_an_error(server: ApiServer, client: KubeClient) -> None:
+    server.answer(Scripted(200, {"items": ["x" * ANSWER_LIMIT]}))
+    with pytest.raises(TooLarge):
+        [page async for page in client.list_pages("/a")]
+    assert server.asked[-1].query["limit"] == "1"
 
 
 async def test_a_page_that_is_too_old_says_so(server: ApiServer, client: KubeClient) -> None:

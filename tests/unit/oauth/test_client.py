@@ -15,7 +15,16 @@ from joserfc.jwk import ECKey
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
 from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenhealth import Health, Liveness, Revocation, RevocationResult
-from tolstoy_operator.domain.tokenoutcome import Accepted, DoubtCause, InDoubt, Note, NotSent, NotSentCause
+from tolstoy_operator.domain.tokenoutcome import (
+    Accepted,
+    DoubtCause,
+    InDoubt,
+    Note,
+    NotSent,
+    NotSentCause,
+    Rejected,
+    Rejection,
+)
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.client import ProbeRequest, TokenClient, TokenQuery
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient
@@ -118,6 +127,33 @@ async def test_what_the_transport_says_is_passed_on(outcome: NotSent | InDoubt) 
     assert await client.introspect(QUERY) == Health(Liveness.UNKNOWN, outcome.cause.value)
     assert await client.probe(PROBE) == Health(Liveness.UNKNOWN, outcome.cause.value)
     assert await client.revoke(QUERY) == Revocation(RevocationResult.RETRY, outcome.cause.value)
+
+
+async def test_a_question_is_not_answered_by_a_reply_without_its_end() -> None:
+    client, _ = client_of(replace(reply(b'{"active":true}'), whole=False))
+
+    assert await client.introspect(QUERY) == Health(Liveness.UNKNOWN, "truncated")
+    assert await client.probe(PROBE) == Health(Liveness.UNKNOWN, "truncated")
+    assert await client.revoke(QUERY) == Revocation(RevocationResult.RETRY, "truncated")
+
+
+async def test_a_redirect_to_a_host_that_repeats_a_secret_names_none() -> None:
+    asking = replace(REFRESH, grant=RefreshTokenGrant(SecretValue("RT-0123456789")))
+    client, _ = client_of(reply(b"", 302, location="https://RT-01234567.example.com/"))
+
+    assert await client.send(asking) == Rejected(Rejection.REQUEST_MISCONFIGURED, "http_302", 302)
+
+
+async def test_two_refreshes_that_overlapped_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    said = b'{"error":"invalid_request","error_hint":"Multiple concurrent requests of rt-1. Please retry."}'
+    client, transport = client_of(reply(said, 400))
+
+    with caplog.at_level(logging.WARNING):
+        await client.send(REFRESH)
+        transport.outcome = reply(b'{"error":"invalid_request"}', 400)
+        await client.send(REFRESH)
+
+    assert caplog.messages == ["two refreshes of one grant overlapped: https://idp.example.com refused one of them"]
 
 
 async def test_a_revocation_against_the_policy_is_not_worth_repeating() -> None:

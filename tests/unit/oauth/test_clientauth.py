@@ -14,7 +14,6 @@ from tolstoy_operator.domain.secretvalue import SecretValue
 from tolstoy_operator.domain.tokenoutcome import Accepted, DoubtCause, InDoubt, Outcome, Rejected, Rejection, Tokens
 from tolstoy_operator.oauth.assertions import Algorithm, SigningKey
 from tolstoy_operator.oauth.clientauth import (
-    Audience,
     AuthMethod,
     OAuthClient,
     Proof,
@@ -74,15 +73,8 @@ def test_post_and_none_go_into_the_body() -> None:
     assert {name: value.reveal() for name, value in public.fields.items()} == {"client_id": "client:1"}
 
 
-@pytest.mark.parametrize(
-    ("audience", "value", "expected"),
-    [
-        (Audience.TOKEN_ENDPOINT, None, URL),
-        (Audience.ISSUER, "https://idp", "https://idp"),
-        (Audience.CUSTOM, "x", "x"),
-    ],
-)
-def test_whom_an_assertion_is_addressed_to(audience: Audience, value: str | None, expected: str) -> None:
+@pytest.mark.parametrize(("audience", "expected"), [(None, URL), ("https://idp", "https://idp")])
+def test_whom_an_assertion_is_addressed_to(audience: str | None, expected: str) -> None:
     from joserfc import jwt
 
     key = ECKey.generate_key("P-256")
@@ -91,7 +83,6 @@ def test_whom_an_assertion_is_addressed_to(audience: Audience, value: str | None
         method=AuthMethod.PRIVATE_KEY_JWT,
         key=SigningKey(private_key=SecretValue(key.as_pem(private=True).decode()), algorithm=Algorithm.ES256),
         audience=audience,
-        audience_value=value,
     )
 
     proof = prove(client, URL, NOW)
@@ -108,12 +99,6 @@ def test_whom_an_assertion_is_addressed_to(audience: Audience, value: str | None
         make(AuthMethod.POST, None),
         make(AuthMethod.BASIC, "\ud800"),
         OAuthClient(client_id="c", method=AuthMethod.PRIVATE_KEY_JWT),
-        OAuthClient(
-            client_id="c",
-            method=AuthMethod.PRIVATE_KEY_JWT,
-            key=SigningKey(private_key=SecretValue("x")),
-            audience=Audience.ISSUER,
-        ),
     ],
 )
 def test_what_is_missing_is_said(client: OAuthClient) -> None:

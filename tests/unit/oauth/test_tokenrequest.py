@@ -16,9 +16,11 @@ from tolstoy_operator.domain.tokenreply import Grant
 from tolstoy_operator.oauth.assertions import SigningKey, Statement
 from tolstoy_operator.oauth.clientauth import AuthMethod, OAuthClient
 from tolstoy_operator.oauth.tokenrequest import (
+    AccountCredentialsGrant,
     AppTokenGrant,
     BodyFormat,
     ClientCredentialsGrant,
+    GrantRequest,
     JwtBearerGrant,
     RefreshTokenGrant,
     TokenRequest,
@@ -76,10 +78,17 @@ def test_json_body_and_basic_and_a_header_of_the_provider() -> None:
     assert headers["user-agent"] == "tolstoy-operator"
 
 
-def test_client_credentials_by_another_name() -> None:
-    request = replace(REFRESH, grant=ClientCredentialsGrant("account_credentials"), extra={"account_id": "42"})
+@pytest.mark.parametrize(
+    ("grant", "asked"),
+    [
+        (ClientCredentialsGrant(), {"grant_type": "client_credentials"}),
+        (AccountCredentialsGrant("42"), {"grant_type": "account_credentials", "account_id": "42"}),
+    ],
+)
+def test_a_client_for_itself(grant: GrantRequest, asked: dict[str, str]) -> None:
+    request = replace(REFRESH, grant=grant, client=replace(POST, method=AuthMethod.BASIC))
 
-    assert form(wire_of(request))["grant_type"] == "account_credentials"
+    assert form(wire_of(request)) == asked
     assert request.kind is Grant.CLIENT_CREDENTIALS
 
 

@@ -51,6 +51,14 @@ def test_without_an_actor_it_is_the_platform() -> None:
     assert not {"namespace", "name", "uid", "version", "target"} & line.keys()
 
 
+def test_where_nobody_remembers_the_secret_the_target_is_named() -> None:
+    out = configured("INFO")
+    audit.record(Entry(Operation.WITHDRAW, None, actor=ACTOR, target="web"))
+    line = out.last()
+    assert (line["msg"], line["target"]) == ("withdraw of Secret web ended ok", "web")
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize("outcome", ["it said secret-value", "", "a" * 65, "x\ny", json.dumps({"a": 1})])
 def test_an_outcome_is_a_code_never_a_text(outcome: str) -> None:
     out = configured("INFO")

@@ -15,7 +15,7 @@ import pytest
 from tests.support.jsonlogs import Captured, configured
 from tolstoy_operator.domain.errors import AccessDenied
 from tolstoy_operator.domain.secretvalue import SecretValue
-from tolstoy_operator.observability.logs import FIELD_LIMIT, MESSAGE_LIMIT, about, configure_logging
+from tolstoy_operator.observability.logs import FIELD_LIMIT, MESSAGE_LIMIT, configure_logging
 
 CANARY = "cAnary7QxT9vLm2ZpK4wRs8"
 LIBRARIES = [
@@ -43,7 +43,10 @@ def raised(error: Exception) -> Exception:
 
 
 def test_a_line_has_time_level_logger_message_and_fields(out: Captured) -> None:
-    log.info("synced in %d ms", 12, extra=about("team-a", "github", reason="Synced", attempts=2, ok=True, none=None))
+    about = {"namespace": "team-a", "name": "github"}
+    log.info(
+        "synced in %d ms", 12, extra={"k8s_ref": about, "reason": "Synced", "attempts": 2, "ok": True, "none": None}
+    )
     line = out.last()
     assert line.pop("ts")[10:].endswith("Z")
     assert line == {

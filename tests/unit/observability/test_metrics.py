@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -27,6 +27,10 @@ class FakeSource:
 
     def oldest_overdue_refresh_seconds(self) -> float:
         return float(self.figures.get("refresh_overdue", 0.0))
+
+    def refreshed_tools(self) -> Iterable[str]:
+        tools: Iterable[str] = self.figures.get("tools", ())
+        return tools
 
     def withdrawals_held(self) -> bool:
         return bool(self.figures.get("held", False))
@@ -90,9 +94,11 @@ def test_syncs_are_counted_by_reason_and_timed(metrics: Metrics) -> None:
     metrics.observe_sync(Reason.SYNCED, 0.02)
     metrics.observe_sync("Synced", 0.2)
     metrics.observe_sync("what it said", 2)
+    metrics.observe_sync("KubeUnavailable", 0)
     assert value(metrics, "tolstoy_sync_total", outcome="Synced") == 2
+    assert value(metrics, "tolstoy_sync_total", outcome="KubeUnavailable") == 1
     assert value(metrics, "tolstoy_sync_total", outcome="other") == 1
-    assert value(metrics, "tolstoy_sync_duration_seconds_count") == 3
+    assert value(metrics, "tolstoy_sync_duration_seconds_count") == 4
     assert value(metrics, "tolstoy_sync_duration_seconds_sum") == pytest.approx(2.22)
 
 
@@ -112,12 +118,25 @@ def test_refreshes_say_how_late_they_were_and_what_was_lost(metrics: Metrics) ->
     metrics.observe_refresh("github", "ok", remaining=-30)
     metrics.observe_refresh("github", "InDoubt")
     metrics.observe_refresh("github", "RotationResponseLost", lost=True)
+    metrics.observe_refresh("github", "InDoubt", sent=False)
     assert value(metrics, "tolstoy_token_refreshes_total", tool="github", outcome="ok") == 2
     assert value(metrics, "tolstoy_token_refreshes_total", tool="github", outcome="InDoubt") == 1
+    assert value(metrics, "tolstoy_token_refreshes_unsent_total", tool="github", outcome="InDoubt") == 1
     assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="0.0") == 1
     assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="240.0") == 1
     assert value(metrics, "tolstoy_token_refresh_remaining_seconds_bucket", le="300.0") == 2
     assert value(metrics, "tolstoy_grants_lost_total", tool="github", reason="RotationResponseLost") == 1
+
+
+def test_the_first_lost_grant_of_a_tool_is_an_increase(metrics: Metrics) -> None:
+    """What Prometheus makes of a series that begins with its first loss is nothing."""
+    metrics.bind(FakeSource(tools=["github"]))
+    metrics.sample()
+    reasons = ("RotationResponseLost", "ReauthorizationRequired")
+    assert [value(metrics, "tolstoy_grants_lost_total", tool="github", reason=reason) for reason in reasons] == [0, 0]
+    metrics.observe_refresh("github", "RotationResponseLost", lost=True)
+    metrics.sample()
+    assert [value(metrics, "tolstoy_grants_lost_total", tool="github", reason=reason) for reason in reasons] == [1, 0]
 
 
 def test_labels_hold_short_words_and_not_too_many(metrics: Metrics) -> None:

@@ -67,6 +67,25 @@ async def test_a_client_can_prove_itself_by_its_key(tmp_path: Path) -> None:
     assert (sent["client_id"], claims(sent["client_assertion"])["aud"]) == ("c1", URL)
 
 
+async def test_an_assertion_is_addressed_and_marked_as_the_document_says(tmp_path: Path) -> None:
+    bench = Bench(TOKENS, tool="robot", own=own(tmp_path, "refresh_token", "private_key_jwt"))
+    members = {"clientId": "c1", "privateKey": PEM, "refreshToken": "rt", "assertionAudience": "https://issuer.example"}
+    assert isinstance(await bench.send(OAuthDocument.of({**members, "certificateThumbprint": "x5"})), Accepted)
+    sent = body(bench.transport.sent[0])
+    assert claims(sent["client_assertion"])["aud"] == "https://issuer.example"
+    assert jwt.decode(sent["client_assertion"], KEY, algorithms=["RS256"]).header["x5t#S256"] == "x5"
+
+
+async def test_an_account_is_named_beside_the_clients_own_credentials() -> None:
+    bench = Bench(TOKENS, tool="zoom-account")
+    document = {"clientId": "c1", "clientSecret": "s", "accountId": "a1", "scope": "kept, and not asked for"}
+    assert isinstance(await bench.send(OAuthDocument.of(document)), Accepted)
+    (wire,) = bench.transport.sent
+    assert wire.endpoint.url == "https://zoom.us/oauth/token"
+    assert body(wire) == {"grant_type": "account_credentials", "account_id": "a1"}
+    assert bench.transport.ways == ["basic"]
+
+
 async def test_a_service_account_signs_what_it_wants() -> None:
     bench = Bench(TOKENS, tool="google-service-account")
     assert isinstance(await bench.send(OAuthDocument.of({**ACCOUNT, "subject": "boss@x.example"})), Accepted)
@@ -104,6 +123,7 @@ async def test_an_app_asks_at_the_endpoint_of_its_installation() -> None:
     [
         (GrantKind.CLIENT_CREDENTIALS, {"clientId": "c"}, '"clientSecret" is missing'),
         (GrantKind.CLIENT_CREDENTIALS, {"clientSecret": "s"}, '"clientId" is missing'),
+        (GrantKind.ACCOUNT_CREDENTIALS, {"clientId": "c", "clientSecret": "s"}, '"accountId" is missing'),
         (GrantKind.JWT_BEARER, {"privateKey": PEM}, '"issuer" is missing'),
         (GrantKind.JWT_BEARER, {"client_email": "x", "private_key": ""}, '"privateKey" is missing'),
         (GrantKind.APP_INSTALLATION, {"privateKey": PEM, "appId": True}, '"appId" is missing'),

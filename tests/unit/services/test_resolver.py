@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -16,14 +17,18 @@ from tolstoy_operator.domain.documents import MalformedSecret
 from tolstoy_operator.domain.errors import (
     AlreadyExists,
     InvalidRequest,
+    LabelMoved,
     SecretNotFound,
     SecretPendingDeletion,
+    StoreError,
     StoreUnavailable,
 )
 from tolstoy_operator.domain.naming import InvalidName
+from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme, consented_at, merge
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.domain.tokenoutcome import Tokens
 from tolstoy_operator.observability.audit import Actor, Entry
-from tolstoy_operator.services.resolver import ClientCredentials, OAuthCredentials, SecretsResolver
+from tolstoy_operator.services.resolver import ClientCredentials, NewerConsent, OAuthCredentials, SecretsResolver
 from tolstoy_operator.services.secrets import SecretsService
 
 NAME = "tolstoy/github/org-1"
@@ -101,6 +106,16 @@ async def test_what_was_known_of_a_refresh_token_goes_with_it(bench: Bench) -> N
     assert bench.stored()["refreshTokenExpiresAt"] == 1
     await bench.resolver.set_oauth_credentials(*ORG, FULL)
     assert "refreshTokenExpiresAt" not in bench.stored()
+
+
+async def test_what_was_noted_of_other_tokens_goes_with_them(bench: Bench) -> None:
+    noted = {"revoked": True, "base": "b"}
+    bench.store.write(NAME, {"clientId": "id", "tolstoy": noted})
+    await bench.resolver.set_oauth_credentials(*ORG, FULL)
+    assert "tolstoy" not in bench.stored()
+    bench.store.write(NAME, {**bench.stored(), "tolstoy": noted})
+    await bench.resolver.set_oauth_credentials(*ORG, FULL)
+    assert bench.stored()["tolstoy"] == noted, "nothing was to be stored"
 
 
 async def test_a_write_changes_its_members_and_keeps_all_others(bench: Bench) -> None:
@@ -192,6 +207,113 @@ async def test_organisations_do_not_see_each_other(bench: Bench) -> None:
         await bench.resolver.api_key("slack", "org-2")
 
 
+class TestNewerConsents:
+    """A consent that is newer than what is to be stored stays, however often it was refreshed."""
+
+    ISSUED = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+    async def store(self, bench: Bench, at: datetime, token: str = "rt") -> str:
+        credentials = replace(FULL, refresh_token=SecretValue(token))
+        return await bench.resolver.set_oauth_credentials(*ORG, credentials, issued_at=at)
+
+    async def refresh(self, bench: Bench) -> None:
+        found = await bench.store.get(NAME)
+        document = OAuthDocument.parse(found.value)
+        known = consented_at(found.arn, document)
+        books = Bookkeeping("b", "o", 0, Scheme.CLAIM, Scheme.CLAIM, token="", spent="", consented_at=known)
+        fresh = Tokens(SecretValue("fresh"), SecretValue("fresh"))
+        merged = merge(document, fresh, books, arn=found.arn, now=NOW.timestamp())
+        bench.store.write(NAME, merged.encode().reveal())
+
+    async def test_what_is_stored_says_when_it_was_given(self, bench: Bench) -> None:
+        await self.store(bench, self.ISSUED.astimezone(timezone(timedelta(hours=2))))
+        assert bench.stored()["lastUpdated"] == "2026-05-01T12:00:00.123456Z"
+
+    @pytest.mark.parametrize("refreshed", [False, True])
+    async def test_a_newer_one_stays(self, bench: Bench, refreshed: bool) -> None:
+        version = await self.store(bench, self.ISSUED)
+        if refreshed:
+            await self.refresh(bench)
+        before = bench.stored()
+        with pytest.raises(NewerConsent) as caught:
+            await self.store(bench, self.ISSUED - timedelta(microseconds=1), "older")
+        assert caught.value.given_at == self.ISSUED.timestamp()
+        assert refreshed or caught.value.version == version
+        assert bench.stored() == before
+
+    @pytest.mark.parametrize("refreshed", [False, True])
+    async def test_an_older_one_is_replaced(self, bench: Bench, refreshed: bool) -> None:
+        await self.store(bench, self.ISSUED)
+        if refreshed:
+            await self.refresh(bench)
+        await self.store(bench, self.ISSUED + timedelta(microseconds=1), "newer")
+        assert bench.stored()["refreshToken"] == "newer"
+
+    async def test_the_same_one_again_does_not_undo_its_refresh(self, bench: Bench) -> None:
+        version = await self.store(bench, self.ISSUED)
+        assert await self.store(bench, self.ISSUED) == version
+        await self.refresh(bench)
+        with pytest.raises(NewerConsent):
+            await self.store(bench, self.ISSUED)
+        assert bench.stored()["refreshToken"] == "fresh"
+
+    async def test_one_that_does_not_say_gives_way_once_it_was_refreshed(self) -> None:
+        """When it was refreshed tells nothing, and a consent that is dropped is worse than one that is taken twice."""
+        bench = Bench(store=FakeStore(wall=self.ISSUED.timestamp))
+        bench.store.write(NAME, {"refreshToken": "old"})
+        await self.refresh(bench)
+        await self.store(bench, self.ISSUED - timedelta(seconds=1))
+        assert bench.stored()["refreshToken"] == "rt"
+
+    @pytest.mark.parametrize("stamp", [{}, {"lastUpdated": "x"}])
+    async def test_one_that_does_not_say_is_as_old_as_its_version(self, stamp: dict[str, Any]) -> None:
+        bench = Bench(store=FakeStore(wall=self.ISSUED.timestamp))
+        version = bench.store.write(NAME, {"refreshToken": "old", **stamp})
+        with pytest.raises(NewerConsent) as caught:
+            await self.store(bench, self.ISSUED - timedelta(seconds=1))
+        assert (caught.value.given_at, caught.value.version) == (self.ISSUED.timestamp(), version)
+        await self.store(bench, self.ISSUED + timedelta(seconds=1))
+        assert bench.stored()["refreshToken"] == "rt"
+
+    @pytest.mark.parametrize("before", [{"clientId": "id"}, {"accessToken": 7, "lastUpdated": STAMP}])
+    async def test_what_holds_no_grant_is_none(self, before: dict[str, Any]) -> None:
+        bench = Bench(store=FakeStore(wall=NOW.timestamp))
+        bench.store.write(NAME, before)
+        await self.store(bench, self.ISSUED)
+        assert bench.stored()["refreshToken"] == "rt"
+
+    async def test_one_that_comes_between_the_look_and_the_write_stays(self, bench: Bench) -> None:
+        await self.store(bench, self.ISSUED, "first")
+        stored, labels = bench.stored(), (await bench.store.describe(NAME)).labels
+        write = bench.store.hold("put")
+        importing = asyncio.create_task(self.store(bench, self.ISSUED + timedelta(hours=9), "imported"))
+        await until(lambda: bench.store.count("put") == 1)
+        newer = {**stored, "refreshToken": "newer", "lastUpdated": "2026-05-02T12:00:00Z"}
+        version = bench.store.write(NAME, newer)
+        write.set()
+        with pytest.raises(NewerConsent) as caught:
+            await importing
+        assert caught.value.version == version
+        assert bench.stored() == newer
+        assert (await bench.store.describe(NAME)).labels == {"AWSCURRENT": version, "AWSPREVIOUS": labels["AWSCURRENT"]}
+
+    async def test_an_older_one_that_comes_between_is_replaced_in_its_turn(self, bench: Bench) -> None:
+        await self.store(bench, self.ISSUED, "first")
+        write = bench.store.hold("put")
+        importing = asyncio.create_task(self.store(bench, self.ISSUED + timedelta(hours=9), "imported"))
+        await until(lambda: bench.store.count("put") == 1)
+        between = bench.store.write(NAME, {**bench.stored(), "added": "meanwhile"})
+        write.set()
+        version = await importing
+        assert (bench.stored()["refreshToken"], bench.stored()["added"]) == ("imported", "meanwhile")
+        assert (await bench.store.describe(NAME)).labels == {"AWSCURRENT": version, "AWSPREVIOUS": between}
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0)
+
+
 class TestRefusedWrites:
     async def test_what_would_be_malformed_is_not_written(self, bench: Bench) -> None:
         resolver = bench.resolver
@@ -267,9 +389,10 @@ async def test_a_label_moved_back_by_hand_does_not_block_writing(bench: Bench) -
     assert other.pauses == [1.0]
 
 
-async def test_an_endless_race_ends(bench: Bench) -> None:
+@pytest.mark.parametrize(("step", "error"), [("put", AlreadyExists), ("move_label", LabelMoved)])
+async def test_an_endless_race_ends(bench: Bench, step: str, error: type[StoreError]) -> None:
     bench.store.write(NAME, {"apiKey": "a"})
-    bench.store.fail("put", AlreadyExists)
+    bench.store.fail(step, error)
     with pytest.raises(AlreadyExists):
         await bench.resolver.set_api_key(*ORG, SecretValue("b"))
     assert bench.store.count("put") == len(bench.pauses) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -35,6 +36,17 @@ async def test_tokens_are_ended_in_order_and_a_tombstone_says_so(scene: Scene) -
     assert document["tolstoy"]["revoked"] is True
     assert not {"accessToken", "refreshToken", "expiresAt"} & document.keys()
     assert await scene.label(REVOKING_LABEL) is None
+
+
+async def test_a_tombstone_tells_when_the_consent_was_given(scene: Scene) -> None:
+    scene.consent(7, lastUpdated="2027-01-01T00:00:00Z")
+    assert isinstance(await scene.refresh(), Current)
+    assert isinstance(await scene.revoke(), Buried)
+
+    document = scene.document()
+
+    given_at = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    assert (document["tolstoy"]["consentedAt"], document["tolstoy"]["revoked"]) == (given_at, True)
 
 
 async def test_every_durable_step_has_a_name(scene: Scene) -> None:
@@ -227,6 +239,35 @@ class TestConsents:
         for replica in ("b", "c"):
             assert await Revoker(scene.parts(replica)).run(scene.order()) == Superseded()
         assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+
+    @pytest.mark.parametrize("members", [{}, {"refreshToken": None}])
+    async def test_one_that_kept_what_the_tombstone_says_is_a_consent_too(
+        self, scene: Scene, members: dict[str, None]
+    ) -> None:
+        revoker = Revoker(scene.parts())
+        assert isinstance(await revoker.run(scene.order()), Buried)
+        scene.consent(7, tolstoy=scene.document()["tolstoy"], **members)
+
+        assert await revoker.run(scene.order()) == Superseded()
+        assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+
+    async def test_one_that_kept_what_the_tombstone_says_is_refreshed(self, scene: Scene) -> None:
+        await scene.revoke()
+        scene.consent(7, tolstoy=scene.document()["tolstoy"])
+
+        assert isinstance(await scene.refresh(), Current)
+        assert "revoked" not in scene.document()["tolstoy"]
+
+    async def test_an_old_copy_that_somebody_saved_is_none(self, scene: Scene) -> None:
+        before = scene.document()
+        await scene.revoke()
+        scene.time.now += 60
+        scene.store.write(NAME, {**before, "extra": "edited"})
+
+        await scene.refresh()
+
+        assert scene.document()["tolstoy"]["revoked"] is True
+        assert (scene.document()["extra"], scene.document().get("refreshToken")) == ("edited", None)
 
     async def test_one_without_refresh_token_is_a_consent_too(self, scene: Scene) -> None:
         scene.consent(0, refreshToken=None)
@@ -449,3 +490,22 @@ async def test_passes_of_one_process_do_not_overlap(scene: Scene) -> None:
     assert isinstance(await revoker.run(scene.order()), Waiting)
     gate.set()
     assert isinstance(await first, Buried)
+
+
+async def test_the_end_waits_for_a_pass_that_is_under_way(scene: Scene) -> None:
+    """Or the pass would go on without a mark, and with a consent that comes then."""
+    revoker = Revoker(scene.parts())
+    ends: list[asyncio.Task[bool]] = []
+
+    async def end() -> None:
+        ends.append(asyncio.create_task(revoker.finish(NAME)))
+        for _ in range(30):
+            await asyncio.sleep(0)
+        scene.consent(7)
+
+    scene.before["revoke-access"] = end
+
+    assert await revoker.run(scene.order()) == Superseded()
+    assert await ends[0]
+    assert {"access-7", "refresh-7"} <= scene.provider.alive_tokens
+    assert await scene.label(REVOKING_LABEL) is None

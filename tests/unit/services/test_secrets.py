@@ -11,6 +11,7 @@ from tolstoy_operator.domain.documents import MalformedSecret
 from tolstoy_operator.domain.errors import (
     AccessDenied,
     DecryptionFailed,
+    IdentityRefused,
     SecretNotFound,
     SecretPendingDeletion,
     StoreError,
@@ -67,7 +68,7 @@ async def test_one_key(bench: Bench) -> None:
 
 
 class TestOutage:
-    @pytest.mark.parametrize("error", [StoreUnavailable, Throttled])
+    @pytest.mark.parametrize("error", [StoreUnavailable, Throttled, IdentityRefused])
     async def test_the_last_value_stands_in_for_a_bounded_time(self, bench: Bench, error: type[StoreError]) -> None:
         bench.store.write(NAME, "a")
         read_at = (await bench.service.get(NAME)).read_at
@@ -293,7 +294,7 @@ async def test_every_operation_is_audited_for_who_asked(bench: Bench) -> None:
     await asyncio.gather(bench.service.get(NAME, actor=ACTOR), bench.service.get(NAME, actor=ACTOR))
     bench.store.fail("put", AccessDenied)
     with pytest.raises(AccessDenied):
-        await bench.service.update(NAME, SecretValue("s3cr3t"), version_id="f" * 32, actor=ACTOR)
+        await bench.service.replace(NAME, SecretValue("s3cr3t"), parent=other, version_id="f" * 32, actor=ACTOR)
     bench.store.fail("get", Throttled)
     await bench.service.get(NAME)
     assert bench.audited == [

@@ -7,12 +7,10 @@ import asyncio
 import pytest
 
 from tests.unit.services.bench import NAME, Bench
-from tolstoy_operator.domain.errors import (
-    AlreadyExists,
-    StoreUnavailable,
-)
+from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, StoreUnavailable
 from tolstoy_operator.domain.publication import STALE_S
 from tolstoy_operator.domain.secretvalue import SecretValue
+from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
 
 async def test_what_was_written_is_read_from_memory(bench: Bench) -> None:
@@ -123,25 +121,56 @@ async def test_somebody_elses_write_before_our_answer_came_is_not_written_over_i
     assert await bench.text() == "c"
 
 
-async def test_a_repeated_write_is_harmless(bench: Bench) -> None:
-    bench.store.write(NAME, "a")
+TOKEN = "f" * 32
+
+
+async def labels(bench: Bench) -> dict[str, str]:
+    return dict((await bench.store.describe(NAME)).labels)
+
+
+async def test_a_version_replaces_the_one_that_was_meant(bench: Bench) -> None:
+    parent = bench.store.write(NAME, "a")
     await bench.service.get(NAME)
-    token = "f" * 32
-    assert await bench.service.update(NAME, SecretValue("b"), version_id=token) == token
-    assert await bench.service.update(NAME, SecretValue("b"), version_id=token) == token
+    await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    assert await bench.text() == bench.store.read(NAME) == "b"
+    assert await labels(bench) == {CURRENT: TOKEN, PREVIOUS: parent}
+
+
+async def test_a_version_replaces_no_other_one(bench: Bench) -> None:
+    parent = bench.store.write(NAME, "a")
+    await bench.service.get(NAME)
+    other = bench.store.write(NAME, "c")
+    with pytest.raises(LabelMoved):
+        await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    assert await bench.text() == "c"
+    assert await labels(bench) == {CURRENT: other, PREVIOUS: parent}
+    assert [(entry.operation, entry.outcome) for entry in bench.audited[1:2]] == [("write", "LabelMoved")]
+
+
+async def test_a_repeated_replacement_is_harmless(bench: Bench) -> None:
+    parent = bench.store.write(NAME, "a")
+    await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
     assert await bench.text() == "b"
     with pytest.raises(AlreadyExists):
-        await bench.service.update(NAME, SecretValue("c"), version_id=token)
+        await bench.service.replace(NAME, SecretValue("c"), parent=parent, version_id=TOKEN)
     assert await bench.text() == "b"
+    bench.store.write(NAME, "d")
+    with pytest.raises(LabelMoved):
+        await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    assert await bench.text() == "d"
 
 
-async def test_a_repeated_write_does_not_hide_somebody_elses(bench: Bench) -> None:
-    bench.store.write(NAME, "a")
-    token = "f" * 32
-    await bench.service.update(NAME, SecretValue("b"), version_id=token)
-    bench.store.write(NAME, "c")
-    await bench.service.update(NAME, SecretValue("b"), version_id=token)
-    assert await bench.text() == "c"
+async def test_a_replacement_that_stopped_half_way_is_finished(bench: Bench) -> None:
+    parent = bench.store.write(NAME, "a")
+    bench.store.fail("move_label", StoreUnavailable)
+    with pytest.raises(StoreUnavailable):
+        await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    assert await bench.text() == "a"
+    bench.store.heal()
+    await bench.service.replace(NAME, SecretValue("b"), parent=parent, version_id=TOKEN)
+    assert await bench.text() == "b"
+    assert await labels(bench) == {CURRENT: TOKEN, PREVIOUS: parent}
 
 
 async def test_after_a_write_of_unknown_outcome_the_store_is_asked(bench: Bench) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
-from tests.unit.services.bench import Bench
+from tests.unit.services.bench import Bench, Time
+from tests.unit.services.scene import Draws, FakeJournal
+from tests.unit.services.test_endpoints import FakeTransport
 from tolstoy_operator.domain.catalogue import load_catalogue
+from tolstoy_operator.domain.elapsed import ClockReading
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.tokenhealth import Liveness
 from tolstoy_operator.oauth.client import TokenClient
-from tolstoy_operator.oauth.proxies import Proxies
-from tolstoy_operator.oauth.transport import Transport
-from tolstoy_operator.observability.audit import Operation
+from tolstoy_operator.observability.audit import Entry, Operation
+from tolstoy_operator.services.clientstate import BREAKER_S
 from tolstoy_operator.services.endpoints import Endpoints, Reach
 from tolstoy_operator.services.refresh.endings import (
     Current,
@@ -26,6 +29,7 @@ from tolstoy_operator.services.refresh.endings import (
     Problem,
     Waiting,
 )
+from tolstoy_operator.services.refresh.parts import Parts
 from tolstoy_operator.services.refresh.refresher import Refresher, Target
 from tolstoy_operator.services.tokens import WAITING, Refreshed, TokenService
 
@@ -35,32 +39,51 @@ SECOND = "22222222-2222-4222-8222-222222222222"
 THIRD = "33333333-3333-4333-8333-333333333333"
 
 
+SENDABLE = OAuthDocument.of(
+    {"refreshToken": "rt", "clientId": "c", "clientSecret": "s", "tokenEndpoint": "https://idp.example.com/token"}
+)
+
+
 @dataclass
 class FakeRefresher:
-    """Ends as told."""
+    """Ends as told, after so many requests."""
 
     ending: Ending
+    requests: int
     targets: list[Target] = field(default_factory=list)
 
     async def run(self, target: Target) -> Ending:
         self.targets.append(target)
+        for _ in range(self.requests):
+            await target.endpoint.send(SENDABLE, before_send=lambda: True)
         return self.ending
 
 
 class Service:
-    """A token service on a fake store and a fake protocol."""
+    """A token service on a fake store, a fake provider and, unless another one is given, a fake protocol."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(
+        self,
+        ending: Ending | Callable[[Bench], Refresher],
+        requests: int = 0,
+        *,
+        answers: Sequence[tuple[object, ...]] = ((200, "{}"),),
+    ) -> None:
         self.bench = Bench()
-        self.refresher = FakeRefresher(ending)
+        self.refresher = FakeRefresher(cast(Ending, ending), requests)
+        self.transport = FakeTransport(answers)
         self.counted: list[tuple[str, str]] = []
+        self.unsent: list[tuple[str, str]] = []
         self.remaining: list[float | None] = []
         self.lost = 0
         self.checks: list[tuple[str, str]] = []
         self.service = TokenService(
-            refresher=cast(Refresher, self.refresher),
+            refresher=ending(self.bench) if callable(ending) else cast(Refresher, self.refresher),
             endpoints=Endpoints(
-                TokenClient(Transport(proxies=Proxies())), load_catalogue(None), Reach(), self.bench.time.monotonic
+                TokenClient(self.transport, clock=self.bench.time.wall),
+                load_catalogue(None),
+                Reach(hosts=("idp.example.com",)),
+                self.bench.time.monotonic,
             ),
             secrets=self.bench.service,
             clock=self.bench.time.wall,
@@ -69,8 +92,8 @@ class Service:
             record=self.bench.audited.append,
         )
 
-    def count(self, tool: str, outcome: str, *, remaining: float | None, lost: bool) -> None:
-        self.counted.append((tool, outcome))
+    def count(self, tool: str, outcome: str, *, sent: bool, remaining: float | None, lost: bool) -> None:
+        (self.counted if sent else self.unsent).append((tool, outcome))
         self.remaining.append(remaining)
         self.lost += lost
 
@@ -162,14 +185,17 @@ async def test_what_the_store_does_not_have_yet_stays_served_until_it_has() -> N
         (Journalled(SECOND, document(2e9), 4.0), "ok"),
         (Failed(Problem.CLIENT_MISCONFIGURED, "why"), "ClientMisconfigured"),
         (Failed(Problem.REFRESH_FAILING, "why", in_doubt=True), "InDoubt"),
+        (Current(SECOND, document(2e9), FIRST), "ok"),
+        (Waiting(1, "why"), WAITING),
+        (MirrorOnly(rival=False), WAITING),
     ],
 )
 async def test_what_was_tried_is_counted_and_audited(ending: Ending, outcome: str) -> None:
-    service = Service(ending)
+    service = Service(ending, requests=2)
     await service.service.ensure_valid(NAME)
-    assert service.counted == [("acme", outcome)]
+    assert (service.counted, service.unsent) == ([("acme", outcome)], [])
     (entry,) = service.bench.audited
-    assert (entry.operation, entry.secret, entry.outcome) == (Operation.REFRESH, NAME, outcome)
+    assert (entry.operation, entry.secret, entry.outcome, entry.requests) == (Operation.REFRESH, NAME, outcome, 2)
 
 
 async def test_how_late_a_refresh_was_is_told() -> None:
@@ -178,7 +204,7 @@ async def test_how_late_a_refresh_was_is_told() -> None:
         Current(SECOND, document(2e9), FIRST, refreshed=True, replaced_ends=ends),
         Journalled(SECOND, document(2e9), 4.0, replaced_ends=ends),
     ):
-        service = Service(ending)
+        service = Service(ending, requests=1)
         await service.service.ensure_valid(NAME)
         assert service.remaining == [250]
 
@@ -191,12 +217,84 @@ async def test_a_grant_is_lost_once_however_often_that_is_said_again() -> None:
         assert service.lost == count
 
 
-async def test_what_was_not_tried_is_not_audited() -> None:
-    for ending, counted in ((Current(FIRST, document(), None), []), (Waiting(1, "why"), [("acme", WAITING)])):
-        service = Service(ending)
+@pytest.mark.parametrize(
+    ("ending", "unsent"),
+    [
+        (Current(FIRST, document(), None), []),
+        (MirrorOnly(rival=False), []),
+        (Waiting(1, "why"), [("acme", WAITING)]),
+        (Failed(Problem.CLIENT_MISCONFIGURED, "why"), [("acme", "ClientMisconfigured")]),
+    ],
+)
+async def test_what_was_not_sent_is_counted_apart_and_not_audited(
+    ending: Ending, unsent: list[tuple[str, str]]
+) -> None:
+    service = Service(ending)
+    await service.service.ensure_valid(NAME)
+    assert (service.counted, service.unsent) == ([], unsent)
+    assert service.bench.audited == []
+
+
+async def test_what_is_only_delivered_is_a_write_and_no_refresh() -> None:
+    service = Service(Current(SECOND, document(2e9), FIRST, refreshed=True, replaced_ends=5.0))
+    await service.service.ensure_valid(NAME)
+    await service.service.deliver(NAME)
+    assert (service.counted, service.unsent, service.remaining) == ([], [], [])
+    assert service.bench.audited == [Entry(Operation.WRITE, NAME, version=SECOND)] * 2
+
+
+REFUSED = (401, '{"error":"invalid_client"}')
+TOKENS = [(200, f'{{"access_token":"at-{n}","refresh_token":"rt-{n}","expires_in":300}}') for n in range(3)]
+
+
+@dataclass
+class Clocks:
+    """The bench's time, as the protocol reads it."""
+
+    time: Time
+
+    def read(self) -> ClockReading:
+        return ClockReading(monotonic=self.time.monotonic(), boottime=self.time.monotonic(), wall=self.time.wall())
+
+    async def sleep(self, seconds: float) -> None:
+        self.time.sleep(seconds)
+
+
+def exclusive(bench: Bench) -> Refresher:
+    """The real protocol, of the only cluster that refreshes."""
+    return Refresher(
+        Parts(
+            store=bench.store,
+            journal=FakeJournal(),
+            clocks=Clocks(bench.time),
+            random=Draws("a"),
+            owner="a",
+            cluster="blue",
+            exclusive=True,
+        )
+    )
+
+
+async def test_the_counts_are_those_of_the_provider() -> None:
+    service = Service(exclusive, answers=[REFUSED, REFUSED, REFUSED, *TOKENS])
+    service.bench.store.write(NAME, dict(SENDABLE.members))
+    for seconds in (0.0, 1.0, BREAKER_S, 300.0, 1200.0, 1.0):
+        service.bench.time.sleep(seconds)
         await service.service.ensure_valid(NAME)
-        assert service.counted == counted
-        assert service.bench.audited == []
+
+    refused, ok = "ClientMisconfigured", "ok"
+    assert service.unsent == [("acme", refused)], "while the client has to pause"
+    assert service.counted == [("acme", refused), *[("acme", ok)] * 3]
+    audited = [entry for entry in service.bench.audited if entry.operation is not Operation.READ]
+    assert [(entry.operation, entry.outcome, entry.requests) for entry in audited] == [
+        (Operation.REFRESH, refused, 2),  # in each way that the client has
+        (Operation.REFRESH, ok, 2),
+        (Operation.REFRESH, ok, 1),  # these stay in the journal
+        (Operation.WRITE, ok, None),  # until a pass delivers them
+        (Operation.REFRESH, ok, 1),
+    ]
+    assert [left for left in service.remaining if left is not None] == [0, -901]
+    assert sum(entry.requests or 0 for entry in audited) == len(service.transport.sent)
 
 
 async def test_the_tool_follows_from_the_name() -> None:
@@ -206,7 +304,7 @@ async def test_the_tool_follows_from_the_name() -> None:
     unknown, github = service.refresher.targets
     assert unknown.traits != github.traits
     assert (unknown.insist, github.insist) == (False, True)
-    assert [tool for tool, _ in service.counted] == ["", "github"]
+    assert [tool for tool, _ in service.unsent] == ["", "github"]
 
 
 class TestDue:
@@ -254,11 +352,19 @@ async def test_the_health_of_a_tool_that_cannot_be_asked_is_unknown() -> None:
     service.bench.store.write(NAME, dict(document(1e9).members), version_id=FIRST)
     checked = await service.service.validate_health(NAME)
     assert (checked.version, checked.health.liveness) == (FIRST, Liveness.UNKNOWN)
-    assert service.checks == [("acme", "unknown")]
-    (entry,) = [entry for entry in service.bench.audited if entry.operation is Operation.VALIDATE]
-    assert (entry.secret, entry.outcome, entry.version) == (NAME, "unknown", FIRST)
+    assert service.checks == []
+    assert [entry for entry in service.bench.audited if entry.operation is Operation.VALIDATE] == []
     assert not service.service.checks_health(NAME)
     assert service.service.checks_health("tolstoy/github/org-1")
+
+
+async def test_a_question_is_counted_and_audited() -> None:
+    service, name = Service(Waiting(1, "why")), "tolstoy/github/org-1"
+    service.bench.store.write(name, dict(document(1e9).members), version_id=FIRST)
+    await service.service.validate_health(name)
+    assert service.checks == [("github", "ok")]
+    (entry,) = [entry for entry in service.bench.audited if entry.operation is Operation.VALIDATE]
+    assert (entry.secret, entry.outcome, entry.version) == (name, "ok", FIRST)
 
 
 async def test_a_token_that_does_not_work_is_due_whatever_its_expiry_says() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tolstoy_operator.domain.errors import (
     AccessDenied,
+    IdentityRefused,
     InvalidRequest,
     SecretNotFound,
     StoreError,
@@ -41,7 +42,6 @@ class FakeSecretsManager:
         return BatchReader(
             batch=self.batch,
             single=self.single,
-            is_general=lambda error: "credentials" in error.cause,
             concurrency=concurrency,
             clock=lambda: self.now,
         )
@@ -195,9 +195,9 @@ async def test_denied_everywhere_costs_little_more_than_a_read_each(backend: Fak
 
 
 async def test_bad_credentials_are_found_out_once(backend: FakeSecretsManager) -> None:
-    backend.whole_call = AccessDenied("all", "expired credentials")
+    backend.whole_call = IdentityRefused("all", "expired credentials")
     answers = await backend.reader(concurrency=1).read(names(200))
-    assert set(kinds(answers).values()) == {"AccessDenied"}
+    assert set(kinds(answers).values()) == {"IdentityRefused"}
     assert (len(backend.batches), backend.singles) == (1, [])
 
 

@@ -79,9 +79,9 @@ CODES = {
     "EncryptionFailure": errors.DecryptionFailed,
     "InvalidNextTokenException": errors.StoreUnavailable,
     "AccessDeniedException": errors.AccessDenied,
-    "ExpiredTokenException": errors.AccessDenied,
-    "UnrecognizedClientException": errors.AccessDenied,
-    "InvalidSignatureException": errors.AccessDenied,
+    "ExpiredTokenException": errors.IdentityRefused,
+    "UnrecognizedClientException": errors.IdentityRefused,
+    "InvalidSignatureException": errors.IdentityRefused,
     "ThrottlingException": errors.Throttled,
     "TooManyRequestsException": errors.Throttled,
     "InternalServiceError": errors.StoreUnavailable,
@@ -117,8 +117,8 @@ class TestErrorTable:
     @pytest.mark.parametrize(
         ("error", "kind", "says"),
         [
-            (boto.NoCredentialsError(), errors.AccessDenied, "no AWS credentials"),
-            (boto.PartialCredentialsError(provider="env", cred_var="x"), errors.AccessDenied, "incomplete"),
+            (boto.NoCredentialsError(), errors.IdentityRefused, "no AWS credentials"),
+            (boto.PartialCredentialsError(provider="env", cred_var="x"), errors.IdentityRefused, "incomplete"),
             (boto.CredentialRetrievalError(provider="x", error_msg=CANARY), errors.StoreUnavailable, "fetched"),
             (boto.ParamValidationError(report=CANARY), errors.InvalidRequest, "malformed"),
             (boto.NoRegionError(), errors.InvalidRequest, "region"),
@@ -412,7 +412,7 @@ class TestConduct:
         clients: list[Any] = [FakeClientWithoutCredentials(), stub.client]
         monkeypatch.setattr(secretsmanager, "_make_client", lambda *_: clients.pop(0))
         store = SecretsManagerStore(region="eu-central-1")
-        with pytest.raises(errors.AccessDenied, match="no AWS credentials"):
+        with pytest.raises(errors.IdentityRefused, match="no AWS credentials"):
             await store.describe(NAME)
         stub.add_response("describe_secret", described({}))
         assert (await store.describe(NAME)).name == NAME

@@ -6,7 +6,7 @@ date it was looked up, or is the word `unknown`. An organisation adds entries an
 files of the same form; see `docs/providers.md`.
 """
 
-from tolstoy_operator.domain.catalogue.entry import Body, Call, ClientAuthentication, Credentials, GrantKind, RateLimit
+from tolstoy_operator.domain.catalogue.entry import Body, Call, ClientAuthentication, Credentials, GrantKind
 from tolstoy_operator.domain.catalogue.loader import Catalogue, CatalogueError, load_catalogue
 from tolstoy_operator.domain.catalogue.provider import Provider
 
@@ -19,6 +19,5 @@ __all__ = [
     "Credentials",
     "GrantKind",
     "Provider",
-    "RateLimit",
     "load_catalogue",
 ]

@@ -1,17 +1,17 @@
 """The form of an entry.
 
-What every provider must be asked is required, what only some do differently has a default. The classes that a running
-operator uses too (`Call`, `RateLimit`) carry no sources.
+What every provider must be asked is required, what only some do differently has a default. A `Call`, which a running
+operator uses as it is, carries no sources.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from tolstoy_operator.domain.catalogue.facts import Duration, Fact, Model, Source, known
 from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
@@ -30,6 +30,8 @@ class GrantKind(StrEnum):
 
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a grant type
     CLIENT_CREDENTIALS = "client_credentials"
+    ACCOUNT_CREDENTIALS = "account_credentials"
+    """Zoom: client credentials that name an account."""
     JWT_BEARER = "jwt_bearer"
     APP_INSTALLATION = "app_installation"
     """GitHub: a signed statement of the app is the whole request."""
@@ -130,7 +132,10 @@ class Call(Model):
 
 
 class RateLimit(Model):
-    """At most `requests` token requests in `per` seconds; `of`: what they are counted by."""
+    """At most `requests` token requests in `per` seconds; `of`: what they are counted by.
+
+    For people: nothing acts on it, since one token is asked for once a minute at most and who answers 429 gets a pause.
+    """
 
     requests: int = Field(gt=0)
     per: Duration
@@ -138,7 +143,7 @@ class RateLimit(Model):
 
 
 class Reply(Model):
-    """What differs from `domain.replyrules.ReplyRules`; the members are explained there."""
+    """What differs from `domain.replyrules.ReplyRules`; the members are explained there. Empty: nothing does."""
 
     containers: tuple[str, ...] | None = None
     access_token: tuple[str, ...] | None = None
@@ -167,6 +172,16 @@ def _none(value: Any) -> Any:
     return None if value == "none" else value
 
 
+def _standard(value: Any) -> Any:
+    return {} if value == "standard" else value
+
+
+def _errors_form(value: Any) -> str:
+    """Whether `errors` is one fact about all codes or a mapping of codes; a code's meaning is never a bare word."""
+    one = isinstance(value, Fact) or (isinstance(value, dict) and isinstance(value.get("value"), str))
+    return "all" if one else "code"
+
+
 FACTS = (
     "grant",
     "token_url",
@@ -192,9 +207,23 @@ PECULIARITIES = ("parameters", "headers", "reply")
 MaybeCall = Annotated[Call | None, BeforeValidator(_none)]
 """A call, or None when the file says `none`: the provider is known to have no such thing."""
 
+StandardReply = Annotated[Reply, BeforeValidator(_standard)]
+"""What differs, or the word `standard`: somebody looked, and nothing does."""
+
+Errors = Annotated[
+    Annotated[Fact[Literal["standard"]], Tag("all")] | Annotated[dict[str, Fact[Rejection]], Tag("code")],
+    Discriminator(_errors_form),
+]
+"""The meanings of a provider's own error codes, or the word `standard`: somebody looked, and it has none of its own."""
+
 
 class Entry(Model):
-    """One provider. None stands for `unknown` wherever a fact is required."""
+    """One provider. None stands for `unknown` wherever a fact is required.
+
+    Our entries say what is known of `reply` and `errors` too; an organisation's may leave them out. Where nobody looked
+    the standard's ways are used, as they are where somebody did and found `standard`. `texts` are exceptions from what
+    `errors` says.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     title: str = Field(min_length=1, max_length=80)
@@ -219,12 +248,12 @@ class Entry(Model):
 
     parameters: Fact[dict[str, str]] | None = None
     headers: Fact[dict[str, str]] | None = None
-    reply: Fact[Reply] | None = None
-    errors: dict[str, Fact[Rejection]] = Field(default_factory=dict)
+    reply: Fact[StandardReply] | None = None
+    errors: Errors | None = None
     texts: tuple[ErrorText, ...] = ()
     notes: tuple[Fact[str], ...] = ()
 
-    @field_validator(*FACTS, *PECULIARITIES, mode="before")
+    @field_validator(*FACTS, *PECULIARITIES, "errors", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
         return known(value)
@@ -245,8 +274,8 @@ class Entry(Model):
 
     @field_validator("errors")
     @classmethod
-    def _are_codes(cls, errors: dict[str, Fact[Rejection]]) -> dict[str, Fact[Rejection]]:
-        for code in errors:
+    def _are_codes(cls, errors: Errors | None) -> Errors | None:
+        for code in errors if isinstance(errors, dict) else ():
             if not _ERROR_CODE.fullmatch(code):
                 raise ValueError(f"{code!r} is no error code: letters, digits and _ . : - only, at most 64")
         return errors
@@ -259,6 +288,11 @@ class Entry(Model):
         return self
 
     @property
+    def codes(self) -> Mapping[str, Fact[Rejection]]:
+        """The provider's own error codes as far as they are known."""
+        return self.errors if isinstance(self.errors, dict) else {}
+
+    @property
     def tenant_endpoint(self) -> bool:
         """Whether the token URL differs by tenant, so that only the stored secret's `tokenEndpoint` says it."""
         return self.token_url is None or _PLACEHOLDER.search(self.token_url.value) is not None
@@ -269,7 +303,7 @@ class Entry(Model):
             value = getattr(self, name)
             if isinstance(value, Fact):
                 yield name, value
-        yield from ((f"errors.{code}", fact) for code, fact in self.errors.items())
+        yield from ((f"errors.{code}", fact) for code, fact in self.codes.items())
         yield from ((f"notes.{index}", fact) for index, fact in enumerate(self.notes))
 
     def cited(self) -> Iterator[tuple[str, str]]:

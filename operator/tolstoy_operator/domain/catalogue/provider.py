@@ -13,7 +13,6 @@ from tolstoy_operator.domain.catalogue.entry import (
     ClientAuthentication,
     Entry,
     GrantKind,
-    RateLimit,
     RotationFact,
 )
 from tolstoy_operator.domain.catalogue.facts import Fact
@@ -50,7 +49,6 @@ class Provider:
     revoke: Call | None
     introspect: Call | None
     probe: Call | None
-    rate_limits: tuple[RateLimit, ...]
 
 
 def call_url(call: Call, *, token_endpoint: str, client_id: str) -> str:
@@ -75,7 +73,6 @@ def provider_of(entry: Entry) -> Provider:
         revoke=_value(entry.revoke),
         introspect=_value(entry.introspect),
         probe=_value(entry.probe),
-        rate_limits=_value(entry.rate_limits) or (),
     )
 
 
@@ -102,11 +99,11 @@ def _limit(fact: Fact[float] | None) -> float | None:
 
 
 def _rules(entry: Entry) -> ReplyRules:
-    if entry.reply is None and not entry.errors and not entry.texts:
-        return STANDARD
     changed = {} if entry.reply is None else entry.reply.value.model_dump(exclude_none=True)
+    if not changed and not entry.codes and not entry.texts:
+        return STANDARD
     return ReplyRules(
         **changed,
-        errors={code: fact.value for code, fact in entry.errors.items()},
+        errors={code: fact.value for code, fact in entry.codes.items()},
         texts=tuple(TextRule(text.code, text.text, text.value) for text in entry.texts),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tolstoy_operator.domain.errors import AccessDenied, DecryptionFailed, LimitExceeded, StoreError
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 
 
@@ -78,7 +79,8 @@ class Failed:
     """No new tokens. `cause`: for people, free of values. `retry_after`: seconds; None = the usual backoff.
 
     `planned`: the next pass is a step that is due then, not another try. `in_doubt`: this pass sent a request and
-    nobody knows whether it was processed. `verdict`: this pass found out that the grant is lost, and wrote it down.
+    nobody knows whether it was processed. `verdict`: this pass found out that the grant is lost, and wrote it down; not
+    where that was on record, and was tried again.
     """
 
     problem: Problem
@@ -87,6 +89,14 @@ class Failed:
     planned: bool = False
     in_doubt: bool = False
     verdict: bool = False
+
+
+def without_store(error: StoreError) -> Failed:
+    """The store did not do its part."""
+    if isinstance(error, LimitExceeded):
+        return Failed(Problem.VERSION_BUDGET_EXCEEDED, error.cause)
+    denied = isinstance(error, AccessDenied | DecryptionFailed)
+    return Failed(Problem.UPSTREAM_UNAVAILABLE, f"{error.cause}{', and the platform team must let it' * denied}")
 
 
 class StartOver(Exception):

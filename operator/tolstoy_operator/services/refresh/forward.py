@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tolstoy_operator.domain.errors import AlreadyExists, LabelMoved, SecretNotFound
-from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme, transplant
-from tolstoy_operator.domain.refresh import Answer, Attempt, best, intact, target_id
+from tolstoy_operator.domain.oauthdocument import OAuthDocument, Scheme, intact, transplant
+from tolstoy_operator.domain.refresh import Answer, Attempt, best, target_id
 from tolstoy_operator.domain.refreshids import LEASE_LABEL, PENDING_LABEL, late_id, rebase_id, result_id
 from tolstoy_operator.domain.refreshrecords import Claim, Seal
 from tolstoy_operator.services.refresh.endings import Current, StartOver
@@ -98,7 +98,7 @@ class Forward:
             await self._settle(view, answer, len(attempts))
         if self._one_write(view, answer):
             return await self._overwrite(view, answer)
-        version, document = await self._prepare(view, answer)
+        version, document = await self._prepare(view, answer, attempts)
         await self._swap(view.name, view.version, version)
         _log.info("%s: version %s follows %s", view.name, version, view.version)
         return _made(view, version, document, answer)
@@ -138,7 +138,7 @@ class Forward:
         except LabelMoved:
             raise StartOver from None
 
-    async def _prepare(self, view: View, answer: Answer) -> tuple[str, OAuthDocument]:
+    async def _prepare(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> tuple[str, OAuthDocument]:
         """The version that shall be current, stored under its id."""
         if answer.books.base != view.version:
             document = transplant(view.current, answer.document, base=view.version)
@@ -149,9 +149,10 @@ class Forward:
         if answer.stored:
             return answer.version, answer.document
         await self._parts.step("upstream")
-        return await self._store(view, answer), answer.document
+        return await self._store(view, answer, attempts), answer.document
 
-    async def _store(self, view: View, answer: Answer) -> str:
+    async def _store(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> str:
+        """Where the result belongs, or beside it when its place has been sealed, which an old view does not show."""
         books = answer.books
         late = late_id(view.arn, books.of, books.n)
         lent = [LEASE_LABEL] if books.scheme is Scheme.LEASE else []
@@ -162,6 +163,7 @@ class Forward:
             except AlreadyExists:
                 if version == late:
                     raise
+                await self._settle(view, answer, len(attempts))
             else:
                 return version
         raise AssertionError

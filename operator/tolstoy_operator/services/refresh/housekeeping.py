@@ -4,6 +4,8 @@ A record must outlive every view of the store that could lead to the same attemp
 while. A record is removed only when the store has had a newer version since: then it was made current, or something
 that came later was. The clocks of the store and of this cluster may differ, so newer means newer by a margin. And a
 newer version may be an edit: what is known of the refresh token in it, doubts above all, stays as long as the token.
+
+To learn that takes reads of the store, which cost money. So a few old records of a secret wait for more of them.
 """
 
 from __future__ import annotations
@@ -34,12 +36,15 @@ class JournalKeeper:
 
     async def tidy(self, known: Sequence[JournalEntry]) -> int:
         """Remove what nobody can need any more of these; returns how many objects. Raises nothing."""
-        now, removed = self._parts.clocks.read().wall, 0
+        now, rules, removed = self._parts.clocks.read().wall, self._parts.rules, 0
         by_secret: dict[str, list[JournalEntry]] = defaultdict(list)
         for entry in known:
-            if now - entry.created_at > self._parts.rules.journal_kept_s:
+            if now - entry.created_at > rules.journal_kept_s:
                 by_secret[entry.secret].append(entry)
         for secret, entries in by_secret.items():
+            age = now - min(entry.created_at for entry in entries)
+            if len(entries) < rules.journal_crowd and age < rules.journal_longest_s:
+                continue
             try:
                 removed += await self._remove(secret, entries)
             except StoreError as error:

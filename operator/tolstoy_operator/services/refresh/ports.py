@@ -28,7 +28,7 @@ class TokenEndpoint(Protocol):
         """One token request with the document's refresh token.
 
         `before_send` is asked when the connection stands, right before the first byte; False means `NotSent`. The
-        whole request ends within `domain.refresh.REQUEST_DEADLINE_S`.
+        whole request ends within `RefreshRules.request_deadline_s`.
         """
         ...
 

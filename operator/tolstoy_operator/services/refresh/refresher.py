@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tolstoy_operator.domain.errors import LabelMoved, LimitExceeded, StoreError
+from tolstoy_operator.domain.errors import LabelMoved, StoreError
 from tolstoy_operator.domain.oauthdocument import DOCUMENT_LIMIT, MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.refresh import (
     Answer,
     Attempt,
     ProviderTraits,
     Recovery,
+    as_seen,
     best,
     fates,
     last_moment,
@@ -40,6 +41,7 @@ from tolstoy_operator.services.refresh.endings import (
     Problem,
     StartOver,
     Waiting,
+    without_store,
 )
 from tolstoy_operator.services.refresh.forward import Forward, MovedBack
 from tolstoy_operator.services.refresh.ownership import standing
@@ -99,10 +101,8 @@ class Refresher:
             return await self._rounds(target)
         except MalformedDocument as error:
             return Failed(Problem.SECRET_MALFORMED, str(error))
-        except LimitExceeded as error:
-            return Failed(Problem.VERSION_BUDGET_EXCEEDED, str(error))
         except StoreError as error:
-            return Failed(Problem.UPSTREAM_UNAVAILABLE, str(error))
+            return without_store(error)
         finally:
             self._busy.discard(target.name)
 
@@ -142,6 +142,7 @@ class Refresher:
             return verdict
         if not target.due(view.version, view.document):
             return self._as_it_is(view)
+        target = replace(target, traits=as_seen(target.traits, view.arn, view.document))
         obstacle = await self._obstacle(target, view, attempts, memory)
         return obstacle or await self._spend(target, view, attempts, memory)
 
@@ -237,7 +238,7 @@ class Refresher:
             return Failed(Problem.SECRET_MALFORMED, "the document leaves no room for new tokens")
         if document.expires_at is not None and document.last_updated is not None and not self._parts.owns(view):
             lifetime = document.expires_at - document.last_updated
-            if too_short_to_share(target.traits, lifetime, rules):
+            if too_short_to_share(lifetime, rules):
                 return Failed(Problem.VERSION_BUDGET_EXCEEDED, "tokens this short-lived need exclusive mode")
         versions, now = await self._parts.store.list_versions(view.name), self._parts.clocks.read().wall
         unlabelled = [now - version.created_at for version in versions if not version.labels]
@@ -284,7 +285,7 @@ class Refresher:
             )
         except LabelMoved:
             raise StartOver from None
-        return replace(_VERDICTS[label], verdict=True)
+        return replace(_VERDICTS[label], verdict=_verdict(view) is None)
 
     def _moved_back(self, view: View, memory: Memory) -> Ending:
         """Sending a spent token would end the grant, and rolling forward would fight whoever moved the secret back."""
@@ -295,6 +296,10 @@ class Refresher:
             Problem.REAUTHORIZATION_REQUIRED,
             "the secret was moved back to a version whose refresh token has been used",
         )
+
+    def forget(self, name: str) -> None:
+        """Let go of what only this process knows of a secret, as its end would."""
+        self._memories.pop(name, None)
 
     def _memory(self, view: View) -> Memory:
         memory = self._memories.get(view.name)
@@ -314,6 +319,9 @@ def _verdict(view: View) -> Failed | None:
 def _unspent(outcome: NotSent | Rejected) -> Failed:
     """What an outcome means that left the refresh token as it was."""
     match outcome:
+        case Rejected(rejection=Rejection.NETWORK_REFUSED):
+            cause = f"{outcome.code}, from something in front of the provider: a firewall, or a list of addresses"
+            return Failed(Problem.REFRESH_FAILING, cause, outcome.retry_after)
         case Rejected():
             return Failed(_PROBLEMS.get(outcome.rejection, Problem.REFRESH_FAILING), outcome.code, outcome.retry_after)
         case NotSent(cause=NotSentCause.POLICY):

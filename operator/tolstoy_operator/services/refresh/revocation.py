@@ -8,15 +8,16 @@ began remembers which grant was meant, and the mark on the old version tells a p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from tolstoy_operator.domain.elapsed import longest
 from tolstoy_operator.domain.errors import (
     AlreadyExists,
     LabelMoved,
-    LimitExceeded,
     SecretNotFound,
     SecretPendingDeletion,
     StoreError,
@@ -26,15 +27,17 @@ from tolstoy_operator.domain.oauthdocument import (
     MalformedDocument,
     OAuthDocument,
     Scheme,
+    consented_at,
     fingerprint,
+    intact,
     tombstone,
 )
-from tolstoy_operator.domain.refresh import LEASE_NONCE, Attempt, ProviderTraits, fates, intact, patience
+from tolstoy_operator.domain.refresh import LEASE_NONCE, Attempt, ProviderTraits, as_seen, fates, patience
 from tolstoy_operator.domain.refreshids import EVERYBODY, LEASE_LABEL, NEXT_LABEL, REVOKING_LABEL, tombstone_id
 from tolstoy_operator.domain.refreshrecords import Fate
 from tolstoy_operator.domain.revocation import TokenKind, Verdict, judge, to_revoke
 from tolstoy_operator.domain.tokenhealth import Revocation, RevocationResult
-from tolstoy_operator.services.refresh.endings import Failed, MirrorOnly, Problem, StartOver, Waiting
+from tolstoy_operator.services.refresh.endings import Failed, MirrorOnly, Problem, StartOver, Waiting, without_store
 from tolstoy_operator.services.refresh.forward import Forward, MovedBack
 from tolstoy_operator.services.refresh.ownership import standing
 from tolstoy_operator.services.refresh.parts import Memory, Parts
@@ -93,35 +96,36 @@ class Revoker:
         self._memories: dict[str, Memory] = {}
         self._meant: dict[str, str] = {}
         """The version with which the revocation of a secret began, by the secret's name."""
-        self._busy: set[str] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, order: Order) -> RevocationEnding:
         """One pass. Raises nothing: whatever the store says becomes an ending."""
         if not order.endpoint.revocable:
             return Failed(Problem.REVOCATION_UNSUPPORTED, "the provider has no revocation that the operator knows")
-        if order.name in self._busy:
+        turn = self._turn(order.name)
+        if turn.locked():
             return Waiting(_SOON_S[0], "a revocation of this secret is under way")
-        self._busy.add(order.name)
-        try:
-            return await self._rounds(order)
-        except MalformedDocument as error:
-            return Failed(Problem.SECRET_MALFORMED, str(error))
-        except (SecretNotFound, SecretPendingDeletion) as error:
-            return Failed(Problem.NOTHING_TO_REVOKE, str(error))
-        except LimitExceeded as error:
-            return Failed(Problem.VERSION_BUDGET_EXCEEDED, str(error))
-        except StoreError as error:
-            return Failed(Problem.UPSTREAM_UNAVAILABLE, str(error))
-        finally:
-            self._busy.discard(order.name)
+        async with turn:
+            try:
+                return await self._rounds(order)
+            except MalformedDocument as error:
+                return Failed(Problem.SECRET_MALFORMED, str(error))
+            except (SecretNotFound, SecretPendingDeletion) as error:
+                return Failed(Problem.NOTHING_TO_REVOKE, error.cause)
+            except StoreError as error:
+                return without_store(error)
 
     async def finish(self, name: str) -> bool:
-        """Nobody asks for this revocation any more, whatever became of it: take its mark off.
+        """Nobody asks for this revocation any more, whatever became of it: take its mark off. A pass is waited for.
 
         Until then the mark stays, also on a version that has been buried or replaced: a process that is asked again
         after a crash would otherwise take a new consent for what was meant. A mark of another cluster stays. False when
         nothing could be written.
         """
+        async with self._turn(name):
+            return await self._finish(name)
+
+    async def _finish(self, name: str) -> bool:
         began = self._meant.pop(name, None) is not None
         try:
             view = await look(self._parts.store, name)
@@ -151,7 +155,7 @@ class Revoker:
         view = await look(self._parts.store, order.name)
         if view.document.revoked:
             return Buried(view.version, view.document, already=True)
-        self._meant.setdefault(view.name, view.version)
+        meant = self._meant.setdefault(view.name, view.version)
         memory = self._memory(view)
         if (barred := await standing(self._parts, view, memory)) is not None:
             return barred
@@ -162,8 +166,9 @@ class Revoker:
         if news is not None:
             await self._forward.commit(view, news, attempts)
             raise StartOver
-        if await self._is_another_grant(view):
+        if await self._is_another_grant(view, meant):
             return Superseded()
+        order = replace(order, traits=as_seen(order.traits, view.arn, view.document))
         if (ending := self._obstacle(order, view, attempts, memory)) is not None:
             return ending
         if not view.carries(REVOKING_LABEL):
@@ -233,6 +238,7 @@ class Revoker:
             token="",
             spent=view.token,
             owner=view.origin.owner,
+            consented_at=consented_at(view.arn, view.document),
         )
         document, version = tombstone(view.document, books, now=now), tombstone_id(view.arn, view.version)
         store = self._parts.store
@@ -262,10 +268,10 @@ class Revoker:
         claim = attempts[-1].claim if attempts else None
         return claim is not None and claim.revokes and claim.cluster != self._parts.cluster
 
-    async def _is_another_grant(self, view: View) -> bool:
+    async def _is_another_grant(self, view: View, meant: str) -> bool:
         """Whether the current grant is not the one that was meant in the beginning, or that was marked."""
-        meant = {self._meant[view.name], view.labels.get(REVOKING_LABEL, view.version)} - {view.version}
-        return any([not await self._descends(view, version) for version in meant])
+        known = {meant, view.labels.get(REVOKING_LABEL, view.version)} - {view.version}
+        return any([not await self._descends(view, version) for version in known])
 
     async def _descends(self, view: View, ancestor: str) -> bool:
         """Whether the current tokens are those of an older version, or came of them by refreshes."""
@@ -287,6 +293,10 @@ class Revoker:
     async def _token_of(self, view: View, version: str) -> str:
         found = await self._parts.store.get(view.name, version_id=version, label=None)
         return fingerprint(view.arn, OAuthDocument.parse(found.value).refresh_token)
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        """Passes over one secret, and their end, do not overlap."""
+        return self._turns.setdefault(name, asyncio.Lock())
 
     def _memory(self, view: View) -> Memory:
         memory = self._memories.get(view.name)

@@ -9,7 +9,7 @@ from itertools import cycle
 
 from tolstoy_operator.domain.elapsed import ClockReading, longest
 from tolstoy_operator.domain.errors import AlreadyExists, StoreError
-from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, merge
+from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, consented_at, merge
 from tolstoy_operator.domain.refresh import LEASE_NONCE, Answer, Attempt, ProviderTraits, fates, next_scheme
 from tolstoy_operator.domain.refreshids import OWNER_LABEL, REVOKING_LABEL
 from tolstoy_operator.domain.refreshrecords import Claim, Doubt, Fate
@@ -103,6 +103,7 @@ class Spending:
             token="",
             spent=view.token,
             owner=view.labels[OWNER_LABEL] if owns else "",
+            consented_at=consented_at(view.arn, view.document),
         )
         return merge(
             view.document,
@@ -133,8 +134,8 @@ class Spending:
         raise AssertionError
 
     async def keep_doubt(self, grip: Grip, doubt: InDoubt) -> None:
-        """Keep an unreadable reply for a person. It is worth one try in each place."""
-        if doubt.raw is None:
+        """Keep an unreadable reply for a person, unless nothing of it came. It is worth one try in each place."""
+        if not doubt.raw:
             return
         view, claim = grip.view, grip.claim
         record = Doubt(claim.of, claim.n, view.token, claim.scheme, doubt.cause.value, doubt.raw)

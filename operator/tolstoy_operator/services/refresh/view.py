@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion
-from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument, Scheme, fingerprint, transplant
-from tolstoy_operator.domain.refresh import Origin, intact, origin, origin_by
+from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion, StoreUnavailable
+from tolstoy_operator.domain.oauthdocument import (
+    MalformedDocument,
+    OAuthDocument,
+    Scheme,
+    fingerprint,
+    intact,
+    transplant,
+)
+from tolstoy_operator.domain.refresh import Origin, origin, origin_by
 from tolstoy_operator.domain.refreshids import OWNER_LABEL
 from tolstoy_operator.domain.refreshrecords import Ownership, Record, decode
-from tolstoy_operator.stores.base import CURRENT, SecretStore
+from tolstoy_operator.stores.base import CURRENT, SecretStore, VersionInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ async def look(store: SecretStore, name: str) -> View:
     token = fingerprint(arn, document.refresh_token)
     known = origin(arn, version, document)
     if token and not intact(arn, document):
-        known = await _trace(store, name, arn, version, token)
+        known = await _trace(store, name, arn, described.labels, token)
     owner = await _owner(store, name, described.labels)
     return View(name, arn, version, described.labels, document, known, token, owner, found.created_at, document)
 
@@ -89,19 +96,22 @@ async def _owner(store: SecretStore, name: str, labels: Mapping[str, str]) -> st
     return record.cluster
 
 
-async def _trace(store: SecretStore, name: str, arn: str, version: str, token: str) -> Origin:
+async def _trace(store: SecretStore, name: str, arn: str, labels: Mapping[str, str], token: str) -> Origin:
     """Where the refresh token of a document that is not ours was seen before.
 
     Somebody may have edited a document and dropped what we had noted in it, once or several times. The token is still
     the same, and so are the attempts on it. Without a trace of ours, the oldest version that holds it stands for it.
+
+    Raises `StoreUnavailable` when the list is older than the labels: the trace may be in what it does not show yet.
     """
-    oldest, claimed = version, None
+    oldest, claimed = labels[CURRENT], None
     versions = await store.list_versions(name)
+    if not {info.version_id for info in versions}.issuperset(labels.values()):
+        raise StoreUnavailable(name, "the list of versions does not show the latest ones yet")
     for info in sorted(versions, key=lambda info: info.created_at, reverse=True):
-        found = await read_version(store, name, info.version_id)
-        if found is None:
+        record = await _listed(store, name, info)
+        if record is None:
             continue
-        record, _ = found
         known = origin_by(arn, record, token)
         if isinstance(record, OAuthDocument):
             if known is not None:
@@ -109,6 +119,18 @@ async def _trace(store: SecretStore, name: str, arn: str, version: str, token: s
             oldest = info.version_id if fingerprint(arn, record.refresh_token) == token else oldest
         claimed = claimed or known
     return claimed or Origin(oldest, Scheme.CLAIM)
+
+
+async def _listed(store: SecretStore, name: str, info: VersionInfo) -> Record | None:
+    """What a version holds; None when it makes no sense, or has been removed, which happens to one without a label."""
+    try:
+        return decode((await store.get(name, version_id=info.version_id, label=None)).value)
+    except MalformedDocument:
+        return None
+    except SecretNotFound:
+        if info.labels:
+            raise StoreUnavailable(name, f"version {info.version_id} is listed, and cannot be read yet") from None
+        return None
 
 
 async def read_version(store: SecretStore, name: str, version: str) -> tuple[Record, float] | None:

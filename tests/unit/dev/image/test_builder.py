@@ -37,3 +37,15 @@ def test_what_stays_out_makes_no_other_image(tree: Path, name: str) -> None:
 
 def test_base_and_tag_count_too(tree: Path) -> None:
     assert len({builder.fingerprint(base, tag) for base in "ab" for tag in "xy"}) == 4
+
+
+def test_the_base_is_the_dockerfiles_by_its_digest_alone(tree: Path) -> None:
+    digest = f"@sha256:{'0' * 64}"
+    (tree / "Dockerfile").write_text(f"# The base.\nARG PYTHON_IMAGE=python:3.12.15-slim-trixie{digest}\nFROM base")
+    assert builder.dockerfile_base() == f"docker.io/library/python{digest}"
+
+
+def test_a_base_that_moves_is_refused(tree: Path) -> None:
+    (tree / "Dockerfile").write_text("ARG PYTHON_IMAGE=python:3.12-slim\n")
+    with pytest.raises(builder.ImageError, match="tag and digest"):
+        builder.dockerfile_base()

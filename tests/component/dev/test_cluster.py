@@ -106,6 +106,9 @@ def test_requests_are_counted_by_what_they_are(tmp_path: Path) -> None:
     assert plane.requests(resource="toolcredentials") == 0
     assert plane.requests(agent="operator") == 3
     assert plane.requests(user="system:serviceaccount:a:b", verb="patch", resource="secrets") == 1
+    with plane.audit_log.open("a") as log:
+        log.write(event()[20:] + event(verb="get"))
+    assert plane.requests() == 6, "the line that was being written, and the next one"
     plane.stop()
 
 

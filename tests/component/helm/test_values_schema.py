@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support.chartfiles import EXAMPLES, default_values, nested, values_schema, with_overrides
+from tolstoy_operator.domain.endpointpolicy import EndpointPolicy
 
 BASE = with_overrides(default_values(), {"store": {"region": "eu-west-1"}})
 VALIDATOR = jsonschema.Draft7Validator(values_schema())
@@ -38,10 +39,12 @@ NONSENSE: list[tuple[str, object]] = [
     ("refresh.clusterId", "a b"),
     ("refresh.tokenEndpointHosts", ["https://example.com/token"]),
     ("refresh.tokenEndpointHosts", ["a.example.com,b.example.com"]),
+    ("refresh.tokenEndpointHosts", ["a.*.example.com"]),
     ("refresh.tokenEndpointOrigins", ["http://127.0.0.1:9000/token"]),
     ("tenancy.unbindGraceSeconds", 9_999_999),
     ("propagation.immediate", "always"),
     ("restarts.enabled", "always"),
+    ("store.writesPerSecond", 51),
     ("propagation.podsPerSecond", 0),
     ("leaderElection", "yes"),
     ("logLevel", "TRACE"),
@@ -78,6 +81,12 @@ def test_nonsense_is_refused_at_its_place(path: str, value: object) -> None:
     for error in errors:
         where = ".".join(map(str, error.absolute_path))
         assert where.startswith(path) or where == path.rpartition(".")[0], f"the message is about {where}"
+
+
+def test_hosts_of_token_endpoints_are_what_the_setting_takes() -> None:
+    hosts = ["login.example.com", "*.example.com", "idp.example.com:8443"]
+    EndpointPolicy(hosts=tuple(hosts))
+    VALIDATOR.validate(with_overrides(BASE, nested("refresh.tokenEndpointHosts", hosts)))
 
 
 @pytest.mark.parametrize("only_one", [{"store": {"kind": "SQLite"}}, {"leaderElection": False}], ids=str)
