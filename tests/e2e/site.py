@@ -20,6 +20,7 @@ from dev.helmcli import NAMESPACE, RELEASE, Helm
 from dev.image import build
 from dev.node import NodeCluster
 from dev.secretsmanager import SecretsManagerServer
+from dev.testbed import eventually
 from dev.testbed.view import ClusterView
 
 CONTEXT, IMAGE, HOST = "CONTEXT", "IMAGE", "HOST_ADDRESS"
@@ -57,9 +58,10 @@ class Site(ClusterView):
         }
 
     def deploy(self, values: Mapping[str, Any] | None = None, *, chart: Path = CHART) -> None:
-        """Install or upgrade, and return when everything is ready, as a pipeline would."""
+        """Install or upgrade, and return when all is ready; pods of before, which Helm does not await, are gone."""
         options = ("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout=3m")
         self.helm.run("upgrade", "--install", RELEASE, str(chart), *options, values=values or self.values())
+        eventually(lambda: not any(map(is_leaving, self.pods())), what="replaced pods are gone", timeout=60)
 
     def uninstall(self) -> None:
         """Take the release away, hooks included."""
@@ -84,6 +86,11 @@ class Site(ClusterView):
         """What a program in the pod reads from the mounted Secret's file."""
         program = f"print(open({f'{MOUNT}/{key}'!r}).read(), end='')"
         return self.cluster.kubectl("exec", "-n", namespace, pod, "--", "python", "-c", program).stdout
+
+
+def is_leaving(pod: Mapping[str, Any]) -> bool:
+    """Whether it was deleted, and its containers may still run."""
+    return "deletionTimestamp" in pod["metadata"]
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import pytest
 
 from tests.component.refresh.stage import STRICT, Stage, StagedReplica
 from tests.simulation.provider import Behaviour, EndpointClient
+from tolstoy_operator.domain.errors import StoreUnavailable
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL, REVOKING_LABEL
@@ -532,6 +533,53 @@ def test_a_consent_that_a_sole_writer_replaced_unseen_is_put_back() -> None:
     assert isinstance(ending, Current)
     assert stage.current["note"] == "new consent"
     assert stage.lives
+
+
+@pytest.mark.parametrize("edit", [{"note": "kept"}, {"note": "kept", "tolstoy": {}}], ids=["edited", "stripped"])
+def test_an_edit_that_a_sole_writer_replaced_before_it_died_is_put_back(edit: dict[str, Any]) -> None:
+    stage = Stage()
+    stage.consent()
+    refreshed(stage, times=2, exclusive=True, sole_writer=True)
+    stage.until_due()
+    replica = stage.replica(exclusive=True, sole_writer=True)
+    store = replica.refresher._parts.store
+
+    async def edited(name: str) -> None:
+        if name == "overwrite":
+            stage.edit(**edit)
+            store.describe = cut  # type: ignore[method-assign]
+
+    async def cut(name: str) -> NoReturn:
+        raise StoreUnavailable(name, "cut off")
+
+    object.__setattr__(replica.refresher._parts, "step", edited)
+    unseen = replica.run()
+    lost = stage.current.get("note")
+    ending = stage.replica(exclusive=True, sole_writer=True).run()
+    stage.until_due()
+    refreshed(stage, exclusive=True, sole_writer=True)
+
+    assert isinstance(unseen, Journalled)
+    assert lost != "kept"
+    assert isinstance(ending, Current)
+    assert stage.current["note"] == "kept"
+    assert stage.lives
+    assert len(stage.provider.requests) == 4
+
+
+def test_a_sole_writer_leaves_what_was_moved_back_by_hand() -> None:
+    stage = Stage()
+    stage.consent()
+    refreshed(stage, exclusive=True, sole_writer=True)
+    result = stage.store.labels[CURRENT]
+    stage.edit(note="withdrawn")
+    withdrawn = stage.store.labels[CURRENT]
+
+    stage.store.move("console", CURRENT, withdrawn, result)
+    ending = stage.replica(exclusive=True, sole_writer=True).run()
+
+    assert isinstance(ending, Current)
+    assert stage.store.labels[CURRENT] == result
 
 
 def test_tokens_that_are_due_when_they_come_are_not_refreshed_without_end() -> None:

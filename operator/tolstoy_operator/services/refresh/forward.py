@@ -18,7 +18,7 @@ from tolstoy_operator.domain.refreshrecords import Claim, Seal
 from tolstoy_operator.services.refresh.endings import Current, StartOver
 from tolstoy_operator.services.refresh.ledger import Kind
 from tolstoy_operator.services.refresh.parts import Parts
-from tolstoy_operator.services.refresh.view import View, read_version
+from tolstoy_operator.services.refresh.view import View, listed, read_version
 from tolstoy_operator.stores.base import CURRENT, PREVIOUS
 
 _LONGEST_CHAIN = 8
@@ -37,7 +37,11 @@ class Forward:
         self._parts = parts
 
     async def news(self, view: View, attempts: list[Attempt]) -> Answer | MovedBack | None:
-        """The result that should replace the current version: the newest of those that follow from it."""
+        """The result that should replace the current version: the newest of those that follow from it.
+
+        Raises `StartOver` when another version has to be current first.
+        """
+        await self._put_back(view)
         answer = best(attempts) or await self._pending(view) or await self._left_over(view)
         if answer is None:
             return await self._successor(view)
@@ -49,6 +53,21 @@ class Forward:
         if undone or (exact and await self._was_current(view, answer)):
             return MovedBack() if answer.books.rotated else None
         return newest
+
+    async def _put_back(self, view: View) -> None:
+        """Make current again what somebody wrote between the current version and the one that it was made from.
+
+        One write instead of two compares nothing, and so can go over such a version. Whoever sent it sees that, if it
+        gets an answer, and lives, and what it reads is fresh.
+        """
+        replaced, books = view.labels.get(PREVIOUS), view.document.bookkeeping
+        alone = self._parts.sole_writer and self._parts.owns(view)
+        if not alone or books is None or replaced is None or replaced == books.base:
+            return
+        made = {info.version_id: info.created_at for info in await listed(self._parts.store, view.name, view.labels)}
+        if books.base in made and made[books.base] < made[replaced] <= made[view.version]:
+            await self._swap(view.name, view.version, replaced)
+            raise StartOver
 
     async def _successor(self, view: View) -> Answer | MovedBack | None:
         """What the versions tell of a token about which nothing is written down any more: a later one has spent it.

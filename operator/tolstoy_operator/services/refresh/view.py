@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tolstoy_operator.domain.errors import SecretNotFound, SecretPendingDeletion, StoreUnavailable
@@ -105,11 +105,9 @@ async def _trace(store: SecretStore, name: str, arn: str, labels: Mapping[str, s
     Raises `StoreUnavailable` when the list is older than the labels: the trace may be in what it does not show yet.
     """
     oldest, claimed = labels[CURRENT], None
-    versions = await store.list_versions(name)
-    if not {info.version_id for info in versions}.issuperset(labels.values()):
-        raise StoreUnavailable(name, "the list of versions does not show the latest ones yet")
+    versions = await listed(store, name, labels)
     for info in sorted(versions, key=lambda info: info.created_at, reverse=True):
-        record = await _listed(store, name, info)
+        record = await _read_listed(store, name, info)
         if record is None:
             continue
         known = origin_by(arn, record, token)
@@ -121,7 +119,15 @@ async def _trace(store: SecretStore, name: str, arn: str, labels: Mapping[str, s
     return claimed or Origin(oldest, Scheme.CLAIM)
 
 
-async def _listed(store: SecretStore, name: str, info: VersionInfo) -> Record | None:
+async def listed(store: SecretStore, name: str, labels: Mapping[str, str]) -> Sequence[VersionInfo]:
+    """All versions, at least those that had `labels`. Raises `StoreUnavailable` when the list is older than that."""
+    versions = await store.list_versions(name)
+    if not {info.version_id for info in versions}.issuperset(labels.values()):
+        raise StoreUnavailable(name, "the list of versions does not show the latest ones yet")
+    return versions
+
+
+async def _read_listed(store: SecretStore, name: str, info: VersionInfo) -> Record | None:
     """What a version holds; None when it makes no sense, or has been removed, which happens to one without a label."""
     try:
         return decode((await store.get(name, version_id=info.version_id, label=None)).value)
