@@ -71,10 +71,10 @@ class Run:
         return figures
 
     async def imported(self) -> list[Figure]:
-        if self._quick:  # it takes as long as the tokens live
+        if self._quick:  # it takes twenty minutes, however many there are
             return []
         async with open_bed() as bed:
-            return await refresh.imported(bed, 2000, 6.0, start_up=60.0)
+            return await refresh.imported(bed, 10_000, 3600.0, within=60.0, start_up=180.0)
 
     async def _large_cluster(self) -> large.Large:
         if self._large is None:

@@ -29,7 +29,7 @@ from bench.machine import cpu_seconds, peak_megabytes, resident_megabytes
 from bench.report import Figure
 from dev.testbed import OperatorProcess
 from tolstoy_operator.domain.refresh import RefreshRules
-from tolstoy_operator.domain.schedule import refresh_lead
+from tolstoy_operator.domain.schedule import FIRST_SPREAD, USUAL_LEAD, refresh_lead
 
 _HOUR: Final = 3600.0
 _TAKE_OVER_RATE: Final = 5.0
@@ -106,7 +106,7 @@ async def shared(bed: Bed, count: int, rate: float, seconds: float, *, start_up:
 
     `start_up`: seconds that setting up and the operator's start may take.
     """
-    lifetime = count / rate / (1 - 1 / 3 - 1 / 20)  # what is left of it when it is refreshed, on average
+    lifetime = count / rate / (1 - 1 / 3 - 1 / 20)  # what is left of it when it is refreshed, on average, once it was
     async with _tokens(bed, "refresh", count, lifetime=lifetime, time_scale=min(1.0, lifetime / _HOUR)) as tokens:
         base = time.time() + start_up
         await tokens.issue(_ends(tokens, base, rate))
@@ -140,7 +140,7 @@ async def owned(bed: Bed, mode: str, rate: float, seconds: float, *, start_up: f
 def _ends(tokens: Tokens, base: float, rate: float) -> list[float]:
     """When access tokens end, whose refreshes are due evenly from `base` on."""
     return [
-        base + number / rate + refresh_lead(member.upstream, tokens.lifetime)
+        base + number / rate + refresh_lead(member.upstream, tokens.lifetime, spread=FIRST_SPREAD)
         for number, member in enumerate(tokens.fleet.members)
     ]
 
@@ -159,21 +159,20 @@ def _ready(operator: OperatorProcess, base: float) -> None:
         raise RuntimeError(f"the operator was ready {time.time() - base:.0f} s too late: give it more time")
 
 
-async def imported(bed: Bed, count: int, rate: float, *, start_up: float) -> list[Figure]:
-    """`count` tokens issued within one sixtieth of their lifetime, as an import of 10,000 in a minute would do it.
+async def imported(bed: Bed, count: int, lifetime: float, *, within: float, start_up: float) -> list[Figure]:
+    """`count` tokens that were issued within so many seconds, and live equally long; in production's time and settings.
 
-    They live so long that `rate` refreshes a second are due on average when their time comes.
+    Watched from when the first of them is due until all have been refreshed.
     """
-    lifetime = 10 * count / rate  # refreshes are spread over a tenth of it
-    async with _tokens(bed, "import", count, lifetime=lifetime, time_scale=min(1.0, lifetime / _HOUR)) as tokens:
+    async with _tokens(bed, "import", count, lifetime=lifetime, time_scale=1.0) as tokens:
         earliest = time.time() + start_up
-        first = earliest + lifetime * (1 / 3 + 1 / 10)
-        await tokens.issue([first + lifetime / 60 * number / count for number in range(count)])
+        first = earliest + USUAL_LEAD + FIRST_SPREAD.seconds
+        await tokens.issue([first + within * number / count for number in range(count)])
         with bed.operator(**tokens.settings) as operator:
             _ready(operator, earliest)
-            say(f"{count} tokens of {lifetime:.0f} s, issued within {lifetime / 60:.0f} s")
+            say(f"{count} tokens of {lifetime:.0f} s, issued within {within:.0f} s")
             seen = await tokens.provider.figures()
-            while len(seen["arrivals"]) < count and time.time() < first + lifetime / 60:
+            while len(seen["arrivals"]) < count and time.time() < first + within:
                 await asyncio.sleep(1.0)
                 seen = await tokens.provider.figures()
     arrivals = seen["arrivals"][:count]
@@ -185,7 +184,7 @@ async def imported(bed: Bed, count: int, rate: float, *, start_up: float) -> lis
         Figure(
             name, "refreshed, late, used twice", f"{len(arrivals):,}, {seen['late']}, {seen['reused']}", aim="all, 0, 0"
         ),
-        Figure(name, "spread over", f"{took:.0f} s", f"issued within {lifetime / 60:.0f} s"),
+        Figure(name, "spread over", f"{took:.0f} s", f"issued within {within:.0f} s"),
         Figure(name, "busiest second against the mean", f"{busiest} / {mean:.0f} = {busiest / mean:.1f}"),
     ]
 

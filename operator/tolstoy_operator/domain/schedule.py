@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits
@@ -14,14 +14,26 @@ LONGEST_PAUSE = 300.0
 """Seconds; the messages of the reasons promise this bound."""
 
 UNKNOWN_LIFETIME = 3600.0
-LONGEST_SPREAD = 600.0
-SMALL_SPREAD = 30.0
-"""Seconds by which refreshes are spread; small where a refresh ends the access token that workloads hold."""
 DAY: Final = 86_400.0
 RETRIES_IN_TIME = (5.0, 15.0, 45.0, 120.0)
 
 USUAL_LEAD: Final = 300.0
 """Seconds before its end by which a token of a usual lifetime has been refreshed."""
+
+
+class Spread(NamedTuple):
+    """By how much refreshes are apart that would be due together: a `part` of the lifetime, `seconds` at most."""
+
+    part: float
+    seconds: float
+
+
+USUAL_SPREAD: Final = Spread(1 / 10, 600.0)
+FIRST_SPREAD: Final = Spread(1 / 3, 1200.0)
+"""Of tokens that we have not refreshed yet, such as those of an import: ten thousand that live an hour fit the default
+budget of writes. Once refreshed they stay apart, and need not be refreshed so much earlier each time."""
+SMALL_SPREAD: Final = Spread(1 / 10, 30.0)
+"""Where each refresh ends the access token that workloads hold, so that there should be few."""
 
 
 def doubled(pause: float, times: int, longest: float) -> float:
@@ -59,9 +71,14 @@ def _before_the_end(name: str, document: OAuthDocument, traits: ProviderTraits, 
         if traits.lifetime_s is None:
             return None
         ends = issued + traits.lifetime_s if issued is not None else 0.0
-    abrupt = traits.old_access_token is OldAccessToken.DIES
     lifetime = ends - issued if issued is not None else None
-    return ends - refresh_lead(name, lifetime, wanted=lead, spread=SMALL_SPREAD if abrupt else LONGEST_SPREAD)
+    return ends - refresh_lead(name, lifetime, wanted=lead, spread=_spread(document, traits))
+
+
+def _spread(document: OAuthDocument, traits: ProviderTraits) -> Spread:
+    if document.bookkeeping is None:
+        return FIRST_SPREAD
+    return SMALL_SPREAD if traits.old_access_token is OldAccessToken.DIES else USUAL_SPREAD
 
 
 def _before_it_lay_idle(name: str, document: OAuthDocument, traits: ProviderTraits) -> float | None:
@@ -88,17 +105,16 @@ def _issued(document: OAuthDocument, traits: ProviderTraits) -> float | None:
 
 
 def refresh_lead(
-    name: str, lifetime: float | None, *, wanted: float | None = None, spread: float = LONGEST_SPREAD
+    name: str, lifetime: float | None, *, wanted: float | None = None, spread: Spread = USUAL_SPREAD
 ) -> float:
     """Seconds before its end at which the access token of secret `name` is refreshed.
 
     Five minutes or what is `wanted`, or a third of a short `lifetime` (seconds; None = unknown, taken as an hour), and
-    on top up to `spread` seconds, the same for everybody who asks: a fleet that was set up together is not refreshed
-    together.
+    on top up to `spread`, the same for everybody who asks: a fleet that was set up together is not refreshed together.
     """
     life = lifetime if lifetime is not None and lifetime > 0 else UNKNOWN_LIFETIME
     usual = USUAL_LEAD if wanted is None else wanted
-    return min(usual, life / 3) + min(spread, life / 10) * _fraction(name)
+    return min(usual, life / 3) + min(spread.seconds, life * spread.part) * _fraction(name)
 
 
 def expiring_lead(lifetime: float) -> float:

@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tolstoy_operator.domain.oauthdocument import OAuthDocument
+from tolstoy_operator.domain.oauthdocument import Bookkeeping, OAuthDocument, Scheme
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits
-from tolstoy_operator.domain.schedule import DAY, refresh_due, refresh_lead
+from tolstoy_operator.domain.schedule import (
+    DAY,
+    FIRST_SPREAD,
+    SMALL_SPREAD,
+    USUAL_SPREAD,
+    Spread,
+    expiring_lead,
+    refresh_due,
+    refresh_lead,
+)
+from tolstoy_operator.settings import Settings
 
 NAME = "tolstoy/acme/org-1"
 NOW = 1_780_000_000.0
@@ -26,6 +36,12 @@ def document(ends_in: float | None, *, issued: float | None = NOW, **members: An
     if issued is not None:
         found["lastUpdated"] = datetime.fromtimestamp(issued, UTC).isoformat()
     return OAuthDocument.of({**found, **members})
+
+
+def refreshed(ends_in: float, *, issued: float = NOW) -> OAuthDocument:
+    """Such a document after a refresh of ours."""
+    books = Bookkeeping("base", "of", 0, Scheme.CLAIM, Scheme.CLAIM, "", "")
+    return document(ends_in, issued=issued, tolstoy=books.to_member())
 
 
 @given(names)
@@ -80,22 +96,45 @@ def test_a_refresh_token_with_a_stated_end_is_used_a_day_before_and_not_again(na
     assert refresh_due(name, document(None, issued=due, **members), ProviderTraits()) is None
 
 
-@given(names, st.floats(1, 1e7), st.none() | st.floats(1, 1e7))
-def test_a_lead_leaves_most_of_a_lifetime(name: str, lifetime: float, wanted: float | None) -> None:
-    lead = refresh_lead(name, lifetime, wanted=wanted)
+@given(names, st.floats(1, 1e7), st.none() | st.floats(1, 1e7), st.sampled_from([USUAL_SPREAD, SMALL_SPREAD]))
+def test_a_lead_leaves_most_of_a_lifetime(name: str, lifetime: float, wanted: float | None, spread: Spread) -> None:
+    lead = refresh_lead(name, lifetime, wanted=wanted, spread=spread)
     assert 0 < lead < lifetime / 2
+
+
+@given(names, st.floats(1, 1e7), st.none() | st.floats(1, 1e7))
+def test_the_first_lead_leaves_a_third_of_a_lifetime(name: str, lifetime: float, wanted: float | None) -> None:
+    lead = refresh_lead(name, lifetime, wanted=wanted, spread=FIRST_SPREAD)
+    assert 0 < lead <= lifetime * 0.6667
 
 
 @given(names)
 def test_a_wanted_lead_counts_up_to_a_third_of_the_lifetime(name: str) -> None:
     for wanted, lead in ((None, 300), (60, 60), (900, 900), (9000, 1200)):
-        due = refresh_due(name, document(3600), ProviderTraits(), lead=wanted)
+        due = refresh_due(name, refreshed(3600), ProviderTraits(), lead=wanted)
         assert due is not None
         assert -360 - 1 <= due - (NOW + 3600 - lead) <= 1
 
 
 @pytest.mark.parametrize("fate", OldAccessToken)
 def test_where_a_refresh_ends_the_token_in_use_it_is_not_done_earlier_than_needed(fate: OldAccessToken) -> None:
-    dues = [refresh_due(f"name-{n}", document(36_000), ProviderTraits(old_access_token=fate)) for n in range(50)]
+    dues = [refresh_due(f"name-{n}", refreshed(36_000), ProviderTraits(old_access_token=fate)) for n in range(50)]
     leads = [NOW + 36_000 - due for due in dues if due is not None]
     assert (max(leads) <= 330) is (fate is OldAccessToken.DIES)
+
+
+@pytest.mark.parametrize("fate", OldAccessToken)
+@pytest.mark.parametrize("lifetime", [3600, 7200, 86_400])
+def test_ten_thousand_tokens_of_one_minute_fit_the_default_budget_of_writes(
+    lifetime: float, fate: OldAccessToken
+) -> None:
+    """In shared mode, where each takes three, and once more when what they brought is due."""
+    budget: int = Settings.model_fields["secrets_writes_per_second"].default
+    names, traits = [f"tolstoy/acme/org-{n}" for n in range(10_000)], ProviderTraits(old_access_token=fate)
+    issued = {name: NOW + number * 60 / len(names) for number, name in enumerate(names)}
+    for make in (document, refreshed):
+        due = {name: refresh_due(name, make(at - NOW + lifetime, issued=at), traits) for name, at in issued.items()}
+        ends, free = {name: at + lifetime for name, at in issued.items()}, 0.0
+        for name in sorted(names, key=due.__getitem__):
+            issued[name] = free = max(due[name], free) + 3 / budget
+        assert all(issued[name] < ends[name] - expiring_lead(lifetime) + 90 for name in names)
