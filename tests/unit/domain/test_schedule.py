@@ -133,7 +133,9 @@ def test_ten_thousand_tokens_of_one_minute_fit_the_default_budget_of_writes(
     names, traits = [f"tolstoy/acme/org-{n}" for n in range(10_000)], ProviderTraits(old_access_token=fate)
     issued = {name: NOW + number * 60 / len(names) for number, name in enumerate(names)}
     for make in (document, refreshed):
-        due = {name: refresh_due(name, make(at - NOW + lifetime, issued=at), traits) for name, at in issued.items()}
+        due = {
+            name: refresh_due(name, make(at - NOW + lifetime, issued=at), traits) or 0.0 for name, at in issued.items()
+        }
         ends, free = {name: at + lifetime for name, at in issued.items()}, 0.0
         for name in sorted(names, key=due.__getitem__):
             issued[name] = free = max(due[name], free) + 3 / budget
