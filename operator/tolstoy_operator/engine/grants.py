@@ -111,11 +111,6 @@ class Grants:
         self._schedule(name, self._first_look(grant))
         return grant
 
-    def trouble(self, name: str) -> Trouble | None:
-        """Why the grant is not refreshed; None when all is well or nothing is known."""
-        grant = self._grants.get(name)
-        return grant.trouble if grant else None
-
     def settling(self, name: str) -> bool:
         """Whether a look is about to tell more than the store does: the tokens are due, and newer ones may be in the
         journal of a predecessor. The users of the secret are told when it has ended.

@@ -251,20 +251,14 @@ class Reconciler:
         mark = credential.new_mark
         if mark is not None:
             self._grants.refresh_now(fetched.version.name, credential.uid, mark)
-        return grant_status(
-            document,
-            now=learned.at.timestamp(),
-            due_at=grant.due_at,
-            trouble=grant.trouble,
-            consent_ends=grant.consent_ends,
-            alive=grant.check.alive,
-        )
+        return _told_of(document, grant, learned.at)
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: Learned) -> Finding:
         finding = Finding(Reason.SYNCED)
-        if learned.credential_type is CredentialType.OAUTH2:
-            now, trouble = learned.at.timestamp(), self._grants.trouble(upstream)
-            finding = grant_finding(_oauth(fetched), upstream, now=now, trouble=trouble)
+        if learned.known is not None:
+            document, trouble = _oauth(fetched), learned.known.trouble
+            learned.grant = _told_of(document, learned.known, learned.at)  # a look may have ended during the write
+            finding = grant_finding(document, upstream, now=learned.at.timestamp(), trouble=trouble)
         if finding.reason is Reason.SYNCED and self._is_old(fetched):
             read_at = format_time(datetime.fromtimestamp(fetched.read_at, UTC))
             return Finding(
@@ -364,6 +358,17 @@ class Reconciler:
         if learned.withdraw_in is not None:
             waits.append(learned.withdraw_in)
         return min(waits, default=None)
+
+
+def _told_of(document: OAuthDocument, grant: Grant, at: datetime) -> GrantStatus:
+    return grant_status(
+        document,
+        now=at.timestamp(),
+        due_at=grant.due_at,
+        trouble=grant.trouble,
+        consent_ends=grant.consent_ends,
+        alive=grant.check.alive,
+    )
 
 
 def _oauth(fetched: Fetched) -> OAuthDocument:

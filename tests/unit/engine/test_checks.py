@@ -63,13 +63,13 @@ def test_a_static_token_that_is_dead_is_revoked_until_it_lives() -> None:
         world = held(DEAD, DEAD, ALIVE)
         world.grants.note(version(), STATIC)
         await world.until(61)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert (trouble.reason, trouble.dead) == (Reason.REVOKED, True)
         await world.until(CHECK_EVERY + 61)
-        assert world.grants.trouble(NAME) is trouble, "the same again is no news"
+        assert world.trouble() is trouble, "the same again is no news"
         await world.until(2 * CHECK_EVERY + 61)
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         assert world.told == [KEY, KEY]
         assert world.tokens.replaced == []
         await world.end()
@@ -95,7 +95,7 @@ def test_an_answer_about_another_version_is_none() -> None:
         world.tokens.version = "version-2"
         world.grants.note(version(), STATIC)
         await world.until(61)
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         await world.end()
 
     play(story)
@@ -110,12 +110,12 @@ def test_a_token_that_died_before_its_time_is_replaced_once(lives: bool) -> None
         world.grants.note(version(), old)
         await world.until(61)
         assert world.tokens.replaced == ["version-1"]
-        assert (world.told, world.grants.trouble(NAME)) == ([KEY], None)
+        assert (world.told, world.trouble()) == ([KEY], None)
         world.tokens.version = "version-2"
         world.grants.note(version(2), new)
         await world.until(60 + CHECK_SPACING + 1)
         assert world.tokens.checked == [60, 60 + CHECK_SPACING]
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert (trouble is None) is lives
         assert world.tokens.replaced == ["version-1"], "no second time"
         await world.end()
@@ -130,7 +130,7 @@ def test_what_a_replacement_fails_with_is_told_as_usual() -> None:
         world.tokens.health = [DEAD]
         world.grants.note(version(), old)
         await world.until(61)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert trouble.reason is Reason.REAUTHORIZATION_REQUIRED
         await world.end()
@@ -146,11 +146,11 @@ def test_a_replacement_that_takes_several_tries_is_tried_until_it_has_ended() ->
         world.tokens.health = [DEAD]
         world.grants.note(version(), old)
         await world.until(61)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert trouble.reason is Reason.REFRESH_FAILING
         await world.until(120)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert trouble.reason is Reason.REAUTHORIZATION_REQUIRED
         assert world.tokens.replaced == ["version-1", "version-1"]
@@ -181,10 +181,10 @@ def test_a_restart_repeats_a_dead_token_until_it_has_asked() -> None:
         world = held(DEAD)
         dead = Trouble(Reason.REVOKED, "the provider does not accept the access token any more", EPOCH - 99, dead=True)
         world.grants.note(version(), STATIC, Told(dead, seen=True))
-        assert world.grants.trouble(NAME) is dead
+        assert world.trouble() is dead
         await world.until(61)
         assert world.tokens.checked == [60]
-        assert world.grants.trouble(NAME) is dead
+        assert world.trouble() is dead
         assert world.told == []
         await world.end()
 

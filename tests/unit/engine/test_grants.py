@@ -139,6 +139,11 @@ class World:
     def hear(self, keys: Iterable[Key]) -> None:
         self.told.extend(keys)
 
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the grant, if anything is known of it."""
+        grant = self.grants._grants.get(NAME)
+        return grant.trouble if grant else None
+
     def want(self, *, lead: str) -> None:
         """The credential wants another lead."""
         self._edits += 1
@@ -315,7 +320,7 @@ def test_every_problem_has_a_reason_and_is_told_once(problem: Problem, reason: R
         world = World(failed(problem))
         world.grants.note(version(), document(100))
         await world.until(20_000)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert (trouble.reason, trouble.cause, trouble.since) == (reason, "cause", EPOCH)
         assert world.told == [KEY], "the same again is no news"
@@ -381,7 +386,7 @@ def test_once_healed_all_is_forgotten() -> None:
         world = World(failed(Problem.REFRESH_FAILING), failed(Problem.REFRESH_FAILING), fresh(5000), fresh(9999, 3))
         world.grants.note(version(), document(400))
         await world.until(300)
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         assert world.told == [KEY, KEY], "the trouble, and its end"
         await world.end()
 
@@ -426,7 +431,7 @@ def test_a_version_that_comes_during_a_refresh_is_not_forgotten() -> None:
         world.tokens.before = consent_comes
         world.grants.note(version(), document(300))
         await world.until(19)
-        assert world.grants.trouble(NAME) is None, "the verdict was about another version"
+        assert world.trouble() is None, "the verdict was about another version"
         await world.until(21)
         assert world.tokens.times == [0, 20]
         await world.end()
@@ -441,7 +446,7 @@ def test_a_restart_repeats_what_the_status_tells_until_it_knows_better() -> None
         assert world.grants.note(version(), document(-10), Told(told, seen=True)).trouble is told
         await world.until(module.LOOK_PAUSE + 1)
         assert world.tokens.times == [module.LOOK_PAUSE], "not in the first second"
-        assert world.grants.trouble(NAME) is told
+        assert world.trouble() is told
         assert world.told == []
         await world.end()
 
@@ -462,9 +467,9 @@ def test_it_waits_for_another_attempt_and_says_so_once_the_token_has_ended() -> 
         world = World(Refreshed(cause="another attempt is under way", retry_after=15))
         world.grants.note(version(), document(300))
         await world.until(299)
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         await world.until(316)
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert trouble is not None
         assert (trouble.reason, trouble.cause) == (Reason.REFRESH_FAILING, "another attempt is under way")
         assert len(world.tokens.asked) == 22
@@ -481,7 +486,7 @@ def test_a_secret_of_another_cluster_is_only_looked_at(rival: bool) -> None:
         world.grants.note(version(), document(200))
         await world.until(239)
         assert world.tokens.times == [0, 60, 120, 180]
-        trouble = world.grants.trouble(NAME)
+        trouble = world.trouble()
         assert (trouble is not None) is rival
         assert world.told == ([KEY] if rival else [])
         await world.end()
@@ -506,7 +511,7 @@ def test_nothing_is_refreshed_that_nobody_uses(how: str) -> None:
         await world.until(20_000)
         assert world.tokens.asked == []
         assert world.tokens.forgotten == [NAME]
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         await world.end()
 
     play(story)
@@ -607,7 +612,7 @@ def test_a_person_can_have_a_refused_grant_tried_at_once() -> None:
         world.grants.refresh_now("tolstoy/github/of-nobody", UID, "1")
         await world.until(11)
         assert world.tokens.asked == [(0.0, NAME, False), (10.0, NAME, True)]
-        assert world.grants.trouble(NAME) is None
+        assert world.trouble() is None
         await world.end()
 
     play(story)

@@ -665,6 +665,18 @@ async def test_what_the_api_server_refuses_is_said(world: World, error: KubeErro
     assert world.reason() == reason
 
 
+async def test_a_refresh_that_fails_while_the_secret_is_written_is_told_as_a_whole(world: World) -> None:
+    def look_ends(_: Request) -> None:
+        world.grants.noted.trouble = Trouble(Reason.CLIENT_MISCONFIGURED, "invalid_client", world.clock.now)
+
+    world.store.write(UPSTREAM, oauth(world, ends_in=3600))
+    world.credential()
+    world.deliver()
+    world.kube.meanwhile = look_ends
+    await world.reconcile()
+    assert (world.reason(), world.status()["grant"]["state"]) == ("ClientMisconfigured", "RefreshFailing")
+
+
 class TestTokensThatNobodyCanUse:
     async def test_a_token_of_a_type_that_needs_a_proof_is_not_mirrored(self, world: World) -> None:
         world.store.write(UPSTREAM, oauth(world, ends_in=3600))

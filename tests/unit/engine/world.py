@@ -80,12 +80,10 @@ class FakeGrants:
         return self.unsure
 
     def note(self, *_: object) -> SimpleNamespace:
-        return SimpleNamespace(
+        self.noted = SimpleNamespace(
             due_at=None, trouble=self.told, consent_ends=self.consent_ends, unusable=self.unusable, check=Check()
         )
-
-    def trouble(self, _: str) -> Trouble | None:
-        return self.told
+        return self.noted
 
     def refresh_now(self, name: str, uid: str, mark: str) -> None:
         if not self.questions.knows(name, uid, mark):
