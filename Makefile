@@ -67,7 +67,7 @@ e2e: venv parts ## The image, Helm and pods on a real node, where root can run o
 simulate: venv ## 100,000 random schedules of the refresh protocol, each held to its promises (about an hour)
 	@$(BIN)/python -m tests.simulation --schedules 100000
 
-bench: venv parts ## The figures of docs/performance.md (about 80 minutes)
+bench: venv parts ## The figures of docs/performance.md (about 100 minutes)
 	@$(BIN)/python -m bench
 
 chaos: venv parts ## Two clusters, six operators, everything going wrong: the table of docs/reliability.md (20 minutes)
