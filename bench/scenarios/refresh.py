@@ -4,8 +4,9 @@ How many a second is AWS' to say: it takes 50 writes a second, of which the oper
 otherwise (docs/aws.md), and a refresh takes one to three. Ten thousand tokens that live an hour need three refreshes a
 second.
 
-Elsewhere than in `import`, time runs faster than in production, and the protocol's own times with it (`REFRESH_TIME_SCALE`): ten thousand tokens
-that live an hour and ten thousand that live ten minutes differ in nothing but how long one has to watch.
+Elsewhere than in `import`, time runs faster than in production, and the protocol's own times with it
+(`REFRESH_TIME_SCALE`): ten thousand tokens that live an hour and ten thousand that live ten minutes differ in nothing
+but how long one has to watch.
 """
 
 from __future__ import annotations
