@@ -28,7 +28,7 @@ from dev.controlplane.audit import POLICY, AuditLog, Request
 from dev.controlplane.binaries import Binaries, find_or_build
 from dev.controlplane.gobuild import Progress, to_stderr
 from dev.controlplane.processes import Child, spawn, stop
-from dev.controlplane.reach import run_kubectl
+from dev.controlplane.reach import CALM_COLLECTOR, run_kubectl
 
 START_TIMEOUT = 60.0
 """Seconds that a part may take to become ready, on a loaded machine too."""
@@ -253,7 +253,7 @@ class ControlPlane:
 
     def _launch(self, name: str, command: list[str | Path]) -> None:
         environment = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
-        self._children[name] = spawn(command, log=self._log(name), cwd=self.dir, env=environment)
+        self._children[name] = spawn(command, log=self._log(name), cwd=self.dir, env=environment | CALM_COLLECTOR)
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from dev.controlplane.binaries import Binaries
 
@@ -30,6 +30,11 @@ class Cluster(Protocol):
         """Run kubectl as the administrator; with `check`, a failure raises `CalledProcessError`."""
 
 
+CALM_COLLECTOR: Final = {"GOGC": "400"}
+"""For the environment of programs in Go. Memory is there, and by default a fifth of an API server's time is
+spent on collecting it."""
+
+
 def run_kubectl(
     program: Path, *args: str, kubeconfig: Path, cache: Path, stdin: str | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
@@ -46,6 +51,7 @@ def run_program(
     command: Sequence[str | Path], *, stdin: str, environment: Mapping[str, str], check: bool
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end. With `check`, a failure raises `CalledProcessError`, with what it said as a note."""
+    environment = {**environment, **CALM_COLLECTOR}
     done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
     try:
         if check:
