@@ -582,6 +582,34 @@ def test_a_sole_writer_leaves_what_was_moved_back_by_hand() -> None:
     assert stage.store.labels[CURRENT] == result
 
 
+def test_two_answers_that_nobody_reserved_do_not_stop_what_comes_after_them() -> None:
+    """The first one is upstream, where others look for it, and not current; the second one is in the journal."""
+    stage = Stage(Behaviour.FIXED, ProviderTraits(Rotation.NONE), lifetime=600.0)
+    stage.consent()
+    refreshed(stage, exclusive=True)
+    stage.wait(301.0)
+    assert isinstance(stage.replica(exclusive=True).run(), Journalled)
+    stage.wait(301.0)
+    hindered = stage.replica(exclusive=True)
+    parts = hindered.refresher._parts
+    refuse(parts.journal, "create")
+    refuse(parts.store, "move_label")
+    assert isinstance(hindered.run(), Failed)
+
+    assert isinstance(stage.replica(exclusive=True).run(), Journalled)
+    stage.wait(stage.rules.upstream_every_s)
+    ending = stage.replica(exclusive=True).run()
+    assert isinstance(ending, Current)
+    assert ending.document.members["accessToken"] == list(stage.provider.access_tokens)[-1], "the newer one counts"
+
+
+def refuse(part: object, call: str) -> None:
+    async def refused(name: str, *_: Any, **__: Any) -> NoReturn:
+        raise StoreUnavailable(name, "refused")
+
+    setattr(part, call, refused)
+
+
 def test_tokens_that_are_due_when_they_come_are_not_refreshed_without_end() -> None:
     stage = Stage(lifetime=200.0)
     stage.consent()

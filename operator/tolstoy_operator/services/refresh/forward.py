@@ -161,14 +161,24 @@ class Forward:
         """The version that shall be current, stored under its id."""
         if answer.books.base != view.version:
             document = transplant(view.current, answer.document, base=view.version)
-            version = target_id(view.arn, view.version, answer)
             await self._parts.step("rebase")
-            await self._parts.store.put(view.name, document.encode(), version_id=version, labels=[PENDING_LABEL])
-            return version, document
+            return await self._rebase(view, answer, document), document
         if answer.stored:
             return answer.version, answer.document
         await self._parts.step("upstream")
         return await self._store(view, answer, attempts), answer.document
+
+    async def _rebase(self, view: View, answer: Answer, document: OAuthDocument) -> str:
+        """An attempt that nobody reserved can have two answers, one in each place; this may be the second one."""
+        version = target_id(view.arn, view.version, answer)
+        try:
+            await self._parts.store.put(view.name, document.encode(), version_id=version, labels=[PENDING_LABEL])
+        except AlreadyExists:
+            if answer.books.rotated:
+                raise
+            version = rebase_id(view.arn, version, answer.books.of, answer.books.n)
+            await self._parts.store.put(view.name, document.encode(), version_id=version, labels=[PENDING_LABEL])
+        return version
 
     async def _store(self, view: View, answer: Answer, attempts: Sequence[Attempt]) -> str:
         """Where the result belongs, or beside it when its place has been sealed, which an old view does not show."""
