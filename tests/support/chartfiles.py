@@ -17,7 +17,7 @@ EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 
 
 def default_values() -> Values:
-    values: Values = yaml.safe_load((CHART / "values.yaml").read_text())
+    values: Values = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
     return values
 
 

@@ -17,6 +17,7 @@ def test_garbage_is_collected_again_once_everything_is_imported(monkeypatch: pyt
         seen.append((gc.isenabled(), gc.get_freeze_count() > 0))
 
     monkeypatch.setattr(app, "run", run)
+    monkeypatch.setattr(command, "configure_logging", lambda _: None)
     monkeypatch.setattr("sys.argv", ["tolstoy_operator"])
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert command.main() == 0

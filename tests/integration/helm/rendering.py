@@ -18,7 +18,7 @@ def template(helm: Helm, values: Values) -> str:
 
 
 def render(helm: Helm, values: Values = DEFAULT_VALUES) -> list[Manifest]:
-    return [manifest for manifest in yaml.safe_load_all(template(helm, values)) if manifest]
+    return [manifest for manifest in yaml.load_all(template(helm, values), yaml.CSafeLoader) if manifest]
 
 
 def one(manifests: list[Manifest], kind: str, name: str = RELEASE) -> Manifest:

@@ -42,7 +42,8 @@ class Reply:
 def load() -> list[Reply]:
     """All replies of the corpus."""
     here, catalogue = Path(__file__).parent, load_catalogue()
-    items = [item for file in sorted(here.glob("*.yaml")) for item in yaml.safe_load(file.read_text("utf-8"))]
+    files = [file.read_text("utf-8") for file in sorted(here.glob("*.yaml"))]
+    items = [item for text in files for item in yaml.load(text, yaml.CSafeLoader)]
     return [_reply(item, catalogue) for item in items]
 
 

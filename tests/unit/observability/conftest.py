@@ -21,6 +21,7 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if isinstance(one, logging.Logger) and one not in known:
             one.setLevel(logging.NOTSET)
     for one, level, handlers in before:
-        one.setLevel(level)
+        if one.level != level:  # each call makes all loggers forget what they have found out
+            one.setLevel(level)
         one.handlers[:] = handlers
     logging.captureWarnings(capture=False)

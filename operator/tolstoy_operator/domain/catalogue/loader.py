@@ -123,7 +123,7 @@ def _read(name: str, file: Traversable) -> Raw:
     if len(text) > _LARGEST_FILE:
         raise CatalogueError(f"{name}: larger than {_LARGEST_FILE} characters")
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CatalogueError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
