@@ -50,7 +50,7 @@ unit: venv ## Unit tests only: seconds
 	$(BIN)/pytest -q -n 2 tests/unit
 
 test: venv parts lint ## Everything: lint, unit, component and integration tests, coverage of the rules, a real node
-	$(BIN)/pytest -n 2 --cov --cov-report= tests/unit tests/component
+	$(BIN)/pytest -n 3 --cov --cov-report= tests/unit tests/component
 	$(BIN)/coverage report --fail-under=95 --skip-covered --include='*/domain/*'
 	$(BIN)/coverage report --fail-under=95 --skip-covered --include='*/services/*'
 	@$(BIN)/python -m tests.e2e.prepare

@@ -201,7 +201,7 @@ class Referee:
         if not isinstance(ending, Failed):
             return
         self.told[ending.problem.value] += 1
-        token = self._current_token()
+        token = self._token_seen_by(process)
         if token is None or token.family.ended_by in ("user", "operator"):
             return
         if ending.problem is Problem.REAUTHORIZATION_REQUIRED and "refuses" in ending.cause:
@@ -260,5 +260,15 @@ class Referee:
         return self.loop.now - self.provider.lifetime
 
     def _current_token(self) -> RefreshToken | None:
-        document = self.store.document(self.store.labels["AWSCURRENT"])
-        return self.provider.refresh_tokens.get(document.get("refreshToken", ""))
+        return self._token_of(self.store.labels["AWSCURRENT"])
+
+    def _token_seen_by(self, process: Process) -> RefreshToken | None:
+        """Whoever reads an old copy of the store speaks of what was current then."""
+        moment, until = self.weather.stuck.get(process.name, (0.0, 0.0))
+        labels = self.store.labels_at(moment) if self.loop.now < until else self.store.labels
+        return self._token_of(labels["AWSCURRENT"])
+
+    def _token_of(self, version: str) -> RefreshToken | None:
+        if version not in self.store.versions:
+            return None
+        return self.provider.refresh_tokens.get(self.store.document(version).get("refreshToken", ""))

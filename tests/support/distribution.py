@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER: Final = (
     "tests/e2e/test_[!n]*.py",
     "tests/integration/api/*.py",
-    "tests/integration/helm/test_[!lr]*.py",
+    "tests/integration/helm/test_[!l]*.py",
     "tests/integration/oauth/*.py",
 )
 """Patterns of files; all that one matches go to one worker."""

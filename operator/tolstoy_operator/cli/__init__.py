@@ -6,6 +6,7 @@ pods and workloads that name the Secret.
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import traceback
@@ -20,8 +21,10 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show the lines of a tree shows question marks
     try:
+        gc.disable()  # a tenth of the start would be looking through imports for garbage
         from tolstoy_operator.cli.commands import tolstoy  # inside, so that Ctrl-C during the imports is quiet too
 
+        gc.enable()
         sys.exit(tolstoy(prog_name="kubectl tolstoy", standalone_mode=False))
     except (KeyboardInterrupt, click.Abort):
         sys.exit(_INTERRUPTED)
