@@ -75,7 +75,11 @@ class _Spawner:
                 self._thread.start()
         made: Future[Child] = Future()
         self._jobs.put((create, made))
-        return made.result()
+        try:
+            return made.result()
+        except KeyboardInterrupt:  # nobody else would know of the child
+            stop(made.result(), grace=0)
+            raise
 
     def _serve(self) -> None:
         while True:

@@ -23,6 +23,21 @@ spawn(["sh", "-c", "echo ready; exec sleep 60"], log=Path(sys.argv[1]), env=os.e
 time.sleep(60)
 """
 
+INTERRUPTED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from dev.controlplane.processes import spawn
+signal.signal(signal.SIGINT, signal.default_int_handler)
+make = subprocess.Popen
+def interrupted(*args, **options):
+    child = make(*args, **options)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    return child
+subprocess.Popen = interrupted
+spawn(["sh", "-c", "sleep 60 & wait"], log=Path(sys.argv[1]), env=os.environ)
+"""
+
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
@@ -44,6 +59,20 @@ def test_children_die_with_a_parent_that_is_killed(pipe: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(pipe)], env=environment) as parent, pipe.open() as log:
         assert log.readline() == "ready\n"
         parent.kill()
+        assert ends(log)
+
+
+def test_an_interrupt_while_a_child_is_made_leaves_nothing_of_it(pipe: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with open_before_any_writer(pipe) as log:
+        parent = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED, str(pipe)],
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert b"KeyboardInterrupt" in parent.stderr
         assert ends(log)
 
 
@@ -70,7 +99,7 @@ def test_children_outlive_the_thread_that_asked_for_them(pipe: Path) -> None:
 
 def test_stop_reaches_what_a_child_started(pipe: Path) -> None:
     with open_before_any_writer(pipe) as log:
-        child = spawn(["sh", "-c", "sleep 60 & echo ready; wait"], log=pipe, env=os.environ)
+        child = spawn(["sh", "-c", "sleep 60 & wait"], log=pipe, env=os.environ)
         assert log.readline() == "ready\n"
         stop(child, grace=0)
         assert ends(log)
