@@ -99,7 +99,7 @@ def test_children_outlive_the_thread_that_asked_for_them(pipe: Path) -> None:
 
 def test_stop_reaches_what_a_child_started(pipe: Path) -> None:
     with open_before_any_writer(pipe) as log:
-        child = spawn(["sh", "-c", "sleep 60 & wait"], log=pipe, env=os.environ)
+        child = spawn(["sh", "-c", "sleep 60 & echo ready; wait"], log=pipe, env=os.environ)
         assert log.readline() == "ready\n"
         stop(child, grace=0)
         assert ends(log)
