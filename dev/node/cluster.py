@@ -8,6 +8,7 @@ machine, except through ports that are forwarded on purpose.
 from __future__ import annotations
 
 import contextlib
+import glob
 import secrets
 import subprocess
 import tempfile
@@ -128,9 +129,10 @@ class NodeCluster(ControlPlane):
     def container_pids(self, pod_uid: str) -> list[int]:
         """Process ids, as this machine numbers them, of all processes in this pod's containers."""
         pids: set[int] = set()
-        for listing in Path("/sys/fs/cgroup").glob(f"*/{self.cgroup}/**/pod{pod_uid}/*/cgroup.procs"):
+        listings = f"/sys/fs/cgroup/*/{self.cgroup}/**/pod{pod_uid}/*/cgroup.procs"
+        for listing in glob.iglob(listings, recursive=True):  # Path.glob fails when a directory goes meanwhile
             with contextlib.suppress(OSError):
-                pids.update(map(int, listing.read_text().split()))
+                pids.update(map(int, Path(listing).read_text().split()))
         return sorted(pids)
 
     # --- starting
