@@ -119,6 +119,7 @@ def test_events_tell_transitions_only(tenant: Tenant, look_again: Look) -> None:
 def test_retries_of_what_stays_as_it_is_write_nothing(tenant: Tenant, count: Count, operator: OperatorProcess) -> None:
     tenant.create()
     tenant.await_reason("SecretNotFound")
+    eventually(lambda: len(tenant.events()) == 1, what="its Event, which comes after the status")
     count()
     before = operator.metric('tolstoy_sync_total{outcome="SecretNotFound"}')
     eventually(
