@@ -107,7 +107,7 @@ async def shared(bed: Bed, count: int, rate: float, seconds: float, *, start_up:
 
     `start_up`: seconds that setting up and the operator's start may take.
     """
-    lifetime = count / rate / (1 - 1 / 3 - 1 / 20)  # what is left of it when it is refreshed, on average, once it was
+    lifetime = count / rate / (1 - 1 / 3 - 1 / 20)  # what is left of it at a refresh, on average, but for the first one
     async with _tokens(bed, "refresh", count, lifetime=lifetime, time_scale=min(1.0, lifetime / _HOUR)) as tokens:
         base = time.time() + start_up
         await tokens.issue(_ends(tokens, base, rate))

@@ -18,7 +18,7 @@ from dev.helmcli import NAMESPACE, RELEASE
 from dev.oauth.server import OAuthServer
 from dev.testbed import eventually
 from tests.e2e.held import Held
-from tests.e2e.site import Site
+from tests.e2e.site import Site, is_leaving
 from tests.e2e.tenant import NAME, Tenant
 from tolstoy_operator.api.names import FINALIZER
 
@@ -69,9 +69,7 @@ def test_an_upgrade_leaves_no_gap_and_writes_nothing(tenant: Tenant, tmp_path: P
     chart = chart_with_another_crd(tmp_path)
     with watched_availability(site) as available:
         site.deploy(site.values(**another_image(site)), chart=chart)
-        assert {image_of(pod) for pod in site.pods() if "deletionTimestamp" not in pod["metadata"]} == {
-            next_image(site)
-        }
+        assert {image_of(pod) for pod in site.pods() if not is_leaving(pod)} == {next_image(site)}
         assert "UPGRADED" in site.cluster.kubectl("get", "toolcredentials", "-n", tenant.namespace).stdout
         assert tenant.secret() == before
         tenant.change("after-the-upgrade")

@@ -15,8 +15,6 @@ from datetime import UTC, datetime, timedelta
 from tolstoy_operator.api.reasons import MEANINGS, Reason
 from tolstoy_operator.api.v1 import (
     CredentialType,
-    GrantState,
-    GrantStatus,
     TargetStatus,
     ToolCredentialSpec,
     ToolCredentialStatus,
@@ -24,7 +22,7 @@ from tolstoy_operator.api.v1 import (
 )
 from tolstoy_operator.domain.documents import Document, MalformedSecret, check_type
 from tolstoy_operator.domain.errors import StoreError
-from tolstoy_operator.domain.grant import consent_finding, grant_changes, grant_finding, grant_status, told
+from tolstoy_operator.domain.grant import consent_finding, grant_changes, grant_finding, told
 from tolstoy_operator.domain.oauthdocument import MalformedDocument, OAuthDocument
 from tolstoy_operator.domain.projection import ProjectionProblem, project, sensitive_keys
 from tolstoy_operator.domain.schedule import backoff
@@ -207,7 +205,7 @@ class Reconciler:
             found = check_type(document, spec.type)
             self._check_same_type(credential, spec, found)
             learned.credential_type = found
-            learned.grant = self._grant(credential, fetched, found, learned)
+            self._note_grant(credential, fetched, learned)
             self._check_token(fetched.version.name, document, learned.known)
             projection = project(document, found, spec.target, sensitive_granted=namespace.binding.sensitive_keys)
         except MalformedSecret as problem:
@@ -230,7 +228,7 @@ class Reconciler:
         """There is nothing to mirror any more, and the Secret stays as it is."""
         version = fetched.version
         learned.credential_type = CredentialType.OAUTH2
-        learned.grant = self._grant(credential, fetched, CredentialType.OAUTH2, learned)
+        self._note_grant(credential, fetched, learned)
         learned.upstream = UpstreamStatus(
             name=version.name, arn=version.arn, version_id=version.version_id, region=self._region
         )
@@ -242,23 +240,21 @@ class Reconciler:
                 f"the document was of type {before} and is now {found}; set spec.type if that is meant"
             )
 
-    def _grant(self, credential: Credential, fetched: Fetched, found: CredentialType, learned: Learned) -> GrantStatus:
-        if found is not CredentialType.OAUTH2:
-            return GrantStatus(state=GrantState.NOT_APPLICABLE)
-        document = _oauth(fetched)
-        grant = self._grants.note(fetched.version, document, told(credential.status, fetched.version.version_id))
-        learned.known = grant
+    def _note_grant(self, credential: Credential, fetched: Fetched, learned: Learned) -> None:
+        if learned.credential_type is not CredentialType.OAUTH2:
+            return
+        learned.document = _oauth(fetched)
+        told_before = told(credential.status, fetched.version.version_id)
+        learned.known = self._grants.note(fetched.version, learned.document, told_before)
         mark = credential.new_mark
         if mark is not None:
             self._grants.refresh_now(fetched.version.name, credential.uid, mark)
-        return _told_of(document, grant, learned.at)
 
     def _verdict(self, upstream: str, fetched: Fetched, learned: Learned) -> Finding:
         finding = Finding(Reason.SYNCED)
-        if learned.known is not None:
-            document, trouble = _oauth(fetched), learned.known.trouble
-            learned.grant = _told_of(document, learned.known, learned.at)  # a look may have ended during the write
-            finding = grant_finding(document, upstream, now=learned.at.timestamp(), trouble=trouble)
+        if learned.document is not None and learned.known is not None:
+            now, trouble = learned.at.timestamp(), learned.known.trouble
+            finding = grant_finding(learned.document, upstream, now=now, trouble=trouble)
         if finding.reason is Reason.SYNCED and self._is_old(fetched):
             read_at = format_time(datetime.fromtimestamp(fetched.read_at, UTC))
             return Finding(
@@ -358,17 +354,6 @@ class Reconciler:
         if learned.withdraw_in is not None:
             waits.append(learned.withdraw_in)
         return min(waits, default=None)
-
-
-def _told_of(document: OAuthDocument, grant: Grant, at: datetime) -> GrantStatus:
-    return grant_status(
-        document,
-        now=at.timestamp(),
-        due_at=grant.due_at,
-        trouble=grant.trouble,
-        consent_ends=grant.consent_ends,
-        alive=grant.check.alive,
-    )
 
 
 def _oauth(fetched: Fetched) -> OAuthDocument:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Coroutine
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from tests.simulation.journal import ClusterClient, SimulatedCluster
 from tests.simulation.loop import EPOCH, Loop, Process
@@ -14,6 +14,7 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.provider import Behaviour, EndpointClient, Line, SimulatedProvider
 from tests.simulation.replica import Draws
 from tests.simulation.store import NAME, SERVICE, SimulatedStore, StoreClient
+from tolstoy_operator.domain.errors import StoreError, StoreUnavailable
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.services.refresh.endings import Ending
@@ -23,6 +24,15 @@ from tolstoy_operator.stores.base import CURRENT
 
 STRICT = ProviderTraits(Rotation.ROTATES)
 T = TypeVar("T")
+
+
+def refuse(part: object, call: str, error: type[StoreError] = StoreUnavailable) -> None:
+    """This call of a store or a journal fails from now on."""
+
+    async def refused(name: str, *_: Any, **__: Any) -> NoReturn:
+        raise error(name, "refused")
+
+    setattr(part, call, refused)
 
 
 class Stage:

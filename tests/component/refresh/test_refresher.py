@@ -6,14 +6,13 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.component.refresh.stage import STRICT, Stage, StagedReplica
+from tests.component.refresh.stage import STRICT, Stage, StagedReplica, refuse
 from tests.simulation.provider import Behaviour, EndpointClient
-from tolstoy_operator.domain.errors import StoreUnavailable
 from tolstoy_operator.domain.oauthdocument import OAuthDocument
 from tolstoy_operator.domain.refresh import OldAccessToken, ProviderTraits, RefreshRules, Rotation
 from tolstoy_operator.domain.refreshids import DEAD_LABEL, DOUBT_LABEL, LOST_LABEL, REVOKING_LABEL
@@ -542,15 +541,11 @@ def test_an_edit_that_a_sole_writer_replaced_before_it_died_is_put_back(edit: di
     refreshed(stage, times=2, exclusive=True, sole_writer=True)
     stage.until_due()
     replica = stage.replica(exclusive=True, sole_writer=True)
-    store = replica.refresher._parts.store
 
     async def edited(name: str) -> None:
         if name == "overwrite":
             stage.edit(**edit)
-            store.describe = cut  # type: ignore[method-assign]
-
-    async def cut(name: str) -> NoReturn:
-        raise StoreUnavailable(name, "cut off")
+            refuse(replica.refresher._parts.store, "describe")
 
     object.__setattr__(replica.refresher._parts, "step", edited)
     unseen = replica.run()
@@ -601,13 +596,6 @@ def test_two_answers_that_nobody_reserved_do_not_stop_what_comes_after_them() ->
     ending = stage.replica(exclusive=True).run()
     assert isinstance(ending, Current)
     assert ending.document.members["accessToken"] == list(stage.provider.access_tokens)[-1], "the newer one counts"
-
-
-def refuse(part: object, call: str) -> None:
-    async def refused(name: str, *_: Any, **__: Any) -> NoReturn:
-        raise StoreUnavailable(name, "refused")
-
-    setattr(part, call, refused)
 
 
 def test_tokens_that_are_due_when_they_come_are_not_refreshed_without_end() -> None:

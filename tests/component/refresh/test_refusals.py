@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
-from tests.component.refresh.stage import Stage, StagedReplica
+from tests.component.refresh.stage import Stage, StagedReplica, refuse
 from tolstoy_operator.domain.errors import (
     AccessDenied,
     DecryptionFailed,
@@ -45,13 +45,10 @@ def refuse_from(step: str, replica: StagedReplica, error: type[StoreError]) -> N
     """The store takes no write any more from this step on."""
     parts = replica.refresher._parts
 
-    async def refused(name: str, *_: Any, **__: Any) -> NoReturn:
-        raise error(name, "refused")
-
     async def reached(name: str) -> None:
         if name == step:
             for write in WRITES:
-                setattr(parts.store, write, refused)
+                refuse(parts.store, write, error)
 
     object.__setattr__(parts, "step", reached)
 
