@@ -54,7 +54,7 @@ test: venv parts lint ## Everything: lint, unit, component and integration tests
 	$(BIN)/coverage report --fail-under=95 --skip-covered --include='*/domain/*'
 	$(BIN)/coverage report --fail-under=95 --skip-covered --include='*/services/*'
 	@$(BIN)/python -m tests.e2e.prepare
-	$(BIN)/pytest -rs -n 5 --dist loadfile tests/simulation tests/integration tests/e2e
+	$(BIN)/pytest -rs -n 6 --dist loadfile tests/simulation tests/integration tests/e2e
 
 image: venv ## The operator's image, as an archive, and its size (needs buildah, and root)
 	@$(BIN)/python -m dev.image build

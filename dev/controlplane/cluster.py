@@ -328,6 +328,7 @@ class ControlPlane:
             "--service-account-signing-key-file=sa.key",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.96.0.0/16",
+            "--enable-priority-and-fairness=false",  # nobody here has to be held back for somebody else
             "--shutdown-watch-termination-grace-period=3s",  # else it waits a minute for watches to end
             *(logged if self.audit_log else []),
         ]

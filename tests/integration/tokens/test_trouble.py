@@ -61,7 +61,7 @@ class TestConsent:
         consent.store(ends_in=3000)
         consent.create()
         consent.await_reason("Synced")
-        consent.store(ends_in=3000, accessToken="bound", tokenType="DPoP")
+        consent.store(ends_in=3000, accessToken="at-that-wants-a-proof", tokenType="DPoP")
         consent.await_reason("TokenTypeUnsupported")
         assert "of type DPoP" in message(consent)
         kept(consent)
