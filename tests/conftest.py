@@ -8,6 +8,7 @@ inputs are rare states a number of its own.
 from __future__ import annotations
 
 import gc
+import signal
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ from tests.support.distribution import ByUnit, rank
 settings.register_profile("ours", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
 
+
+# A shell starts a job in the background with Ctrl-C ignored, and whatever a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Thousands of collected tests are alive until the end. The collector is not to look through them again and again.
 gc.set_threshold(50_000, 20, 50)

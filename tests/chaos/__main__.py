@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 
@@ -71,7 +72,9 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Exit codes: 0 every promise was kept, 1 one was not."""
+    """Exit codes: 0 every promise was kept, 1 one was not, 130 interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is started without it
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--secrets", type=int, default=400)
     parser.add_argument("--lifetime", type=int, default=300, help="of access tokens, seconds")
@@ -80,7 +83,11 @@ def main() -> int:
     parser.add_argument("--exclusive", action="store_true", help="one cluster refreshes, the other mirrors")
     given = parser.parse_args()
     plan = Plan(given.secrets, given.lifetime, 60 * given.minutes, given.seed, exclusive=given.exclusive)
-    result = run(plan, say=True)
+    try:
+        result = run(plan, say=True)
+    except KeyboardInterrupt:
+        _say("stopped; nothing is left behind")
+        return 130
     _say(result.table())
     return 0 if result.good else 1
 

@@ -37,6 +37,15 @@ class Grant:
     unusable: str = ""
     check: Check = field(default_factory=Check)
 
+    @property
+    def failing(self) -> bool:
+        """Whether refreshes fail, for a reason that may pass by itself."""
+        return self.failures > 0 and self.trouble is not None and self.trouble.reason is Reason.REFRESH_FAILING
+
+    def has_ended(self, now: float) -> bool:
+        """Whether the access token is over. `now`: epoch seconds."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 def same_or(before: Trouble | None, now: Trouble | None) -> Trouble | None:
     """The same trouble keeps the moment at which it began."""

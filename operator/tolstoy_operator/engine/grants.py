@@ -46,6 +46,9 @@ must not be able to have the provider asked without end, which would be held aga
 LONGEST_COMMAND_PAUSE: Final = 64 * COMMAND_PAUSE
 """It doubles with each command in trouble: a try can cost one of the hundred versions that a secret takes in a day, and
 without one left not even a new consent is refreshed."""
+RECOVERY_PAUSE: Final = 3600.0
+"""Seconds for which one grant that works again changes nothing for others of its tool, after one that did: what fails
+by itself beside grants that work would be tried too often, and each try can cost a version."""
 LONGEST_PROBE_PAUSE: Final = 24 * 3600.0
 PROBES: Final = 9
 """How often, which makes a week of it."""
@@ -86,6 +89,8 @@ class Grants:
         self._scale = time_scale
         self._grants: dict[str, Grant] = {}
         self._insist: set[str] = set()
+        self._recovered_at: dict[str, float] = {}
+        """By tool."""
         self._checks = Checks(tokens, clock=clock, uniform=uniform, time_scale=time_scale)
         self.questions = Questions(inventory.is_live)
         self._turns = Turns(queue, share=workers - workers // 4)
@@ -264,12 +269,24 @@ class Grants:
         """Take in how it ended; returns whether that is news for those who use the secret."""
         if result.document is not None and result.version not in (None, grant.version):
             self._renew(name, grant.arn, str(result.version), result.document)
+            if grant.failing:
+                self._try_others_of(_key(name)[0])
             return True
         before = grant.trouble
         if result.problem is not None:
             grant.failures += 1
         grant.trouble = same_or(before, self._trouble_of(name, grant, result))
         return grant.trouble is not before
+
+    def _try_others_of(self, tool: str) -> None:
+        """One grant works again that had failed, so others may. Those whose pauses are long are tried soon."""
+        now, last = self._clock(), self._recovered_at.get(tool)
+        if last is not None and abs(now - last) < RECOVERY_PAUSE * self._scale:
+            return
+        for key in [_key(name) for name, grant in self._grants.items() if grant.failing and grant.has_ended(now)]:
+            if key[0] == tool:
+                self._recovered_at[tool] = now
+                self._queue.schedule(key, self._uniform(0, LOOK_PAUSE * self._scale))
 
     def _trouble_of(self, name: str, grant: Grant, result: Refreshed) -> Trouble | None:
         now = self._clock()
@@ -282,7 +299,7 @@ class Grants:
         if result.foreign:
             return None
         # It has to wait for another attempt. That is trouble only once the token in use has ended.
-        over = grant.trouble is None and grant.expires_at is not None and grant.expires_at <= now
+        over = grant.trouble is None and grant.has_ended(now)
         return Trouble(Reason.REFRESH_FAILING, result.cause, now) if over else grant.trouble
 
     def _next_look(self, name: str, grant: Grant, result: Refreshed) -> float | None:
@@ -302,8 +319,7 @@ class Grants:
             pause = self._uniform(0.9 * usual, 1.1 * usual) * self._scale
         else:
             # The store is asked without a claim, so that there is no need to be slow once the token has ended.
-            costly = problem is not Problem.UPSTREAM_UNAVAILABLE
-            expired = costly and grant.expires_at is not None and grant.expires_at <= self._clock()
+            expired = problem is not Problem.UPSTREAM_UNAVAILABLE and grant.has_ended(self._clock())
             pause = refresh_retry(grant.failures, expired=expired, uniform=self._uniform) * self._scale
         if result.retry_after is None:
             return pause

@@ -794,6 +794,77 @@ def test_a_clock_that_is_set_moves_the_refreshes(by: float, refreshed_at: float)
     play(story)
 
 
+@pytest.fixture
+def outage() -> Callable[[World, float, set[str]], list[str]]:
+    """Ten grants whose tokens have ended, at two providers that are down until that moment; some fail for ever."""
+
+    def make(world: World, until: float, for_ever: set[str]) -> list[str]:
+        names = [f"tolstoy/{tool}/org-{number}" for tool in ("github", "slack") for number in range(5)]
+        numbers = iter(range(2, 1000))
+        world.inventory.observe_namespace(
+            namespace_object(allowed_orgs=",".join(f"org-{number}" for number in range(5)), version=99)
+        )
+
+        async def answer(name: str) -> None:
+            now = world.tokens.now() - EPOCH
+            works = name not in for_ever and now >= until
+            failure = failed(Problem.REFRESH_FAILING)
+            world.tokens.answers[:] = [fresh(now + 3600, next(numbers)) if works else failure]
+
+        world.tokens.before = answer
+        for name in names:
+            _, tool, org = name.split("/")
+            spec = {"tool": tool, "orgId": org}
+            world.inventory.observe_credential(credential_object(f"{tool}-{org}", uid=name, spec=spec))
+            world.grants.note(version(name=name), document(1))
+        return names
+
+    return make
+
+
+def test_when_one_works_again_others_of_its_tool_need_not_wait_for_their_long_pauses(
+    outage: Callable[[World, float, set[str]], list[str]],
+) -> None:
+    async def story() -> None:
+        world = World()
+        slack = {f"tolstoy/slack/org-{number}" for number in range(5)}
+        names = outage(world, 10_000, slack)
+        github = [name for name in names if name not in slack]
+        urgent = github.pop()
+        world.grants.note(version(2, name=urgent), document(10_200))
+        await world.until(9_999)
+        world.grants._queue.schedule(("github", github[0]), 1)  # chance has it tried first
+        tries = len(world.tokens.asked)
+        await world.until(10_000 + module.LOOK_PAUSE + 1)
+        assert sorted(name for _, name, _ in world.tokens.asked[tries:]) == github, "each once, and all are well again"
+        await world.until(10_086)
+        assert world.tokens.asked[-1][:2] == (10_085, urgent), "as planned, since its token still lives"
+        await world.end()
+
+    play(story)
+
+
+def test_one_that_fails_by_itself_is_tried_early_once_an_hour_at_most_however_often_others_recover(
+    outage: Callable[[World, float, set[str]], list[str]],
+) -> None:
+    async def story() -> None:
+        world = World()
+        poor, flapping = outage(world, 10_000, {"tolstoy/github/org-0"})[:2]
+        await world.until(20_000)
+        before = [at for at, name, _ in world.tokens.asked if name == poor and at > 10_000]
+        for moment in range(20_000, 40_000, 500):
+            grant = world.grants._grants[flapping]
+            grant.failures, grant.trouble = 1, Trouble(Reason.REFRESH_FAILING, "cause", EPOCH)
+            world.grants._queue.schedule(("github", flapping), 0)
+            await world.until(moment)
+        after = [at for at, name, _ in world.tokens.asked if name == poor and at > 20_000]
+        assert len(before) >= 2
+        assert 8 <= len(after) <= 2 * 20_000 / 3600 + 2, "by its own pauses and once an hour by others"
+        await world.end()
+
+    play(story)
+
+
 def test_a_slow_provider_leaves_workers_for_others() -> None:
     async def story() -> None:
         world = World(fresh(99_999), workers=4)
