@@ -68,7 +68,7 @@ def test_a_client_gets_its_first_token_and_the_next_one(robot: Consent, provider
 
 def test_a_client_without_its_secret_is_told_so_and_not_called_malformed(robot: Consent, provider: OAuthServer) -> None:
     before = provider.state().requests
-    robot.tenant.store(client(robot, clientSecret="wrong"), ROBOT)
+    robot.tenant.store(client(robot, clientSecret="wrong-but-plain-1"), ROBOT)
     robot.create(type="OAuth2")
     status = robot.await_reason("ClientMisconfigured")
     assert robot.tenant.data(ROBOT) is None
