@@ -794,37 +794,30 @@ def test_a_clock_that_is_set_moves_the_refreshes(by: float, refreshed_at: float)
     play(story)
 
 
-@pytest.fixture
-def outage() -> Callable[[World, float, set[str]], list[str]]:
+def outage(world: World, until: float, for_ever: set[str]) -> list[str]:
     """Ten grants whose tokens have ended, at two providers that are down until that moment; some fail for ever."""
+    names = [f"tolstoy/{tool}/org-{number}" for tool in ("github", "slack") for number in range(5)]
+    numbers = iter(range(2, 1000))
+    world.inventory.observe_namespace(
+        namespace_object(allowed_orgs=",".join(f"org-{number}" for number in range(5)), version=99)
+    )
 
-    def make(world: World, until: float, for_ever: set[str]) -> list[str]:
-        names = [f"tolstoy/{tool}/org-{number}" for tool in ("github", "slack") for number in range(5)]
-        numbers = iter(range(2, 1000))
-        world.inventory.observe_namespace(
-            namespace_object(allowed_orgs=",".join(f"org-{number}" for number in range(5)), version=99)
-        )
+    async def answer(name: str) -> None:
+        now = world.tokens.now() - EPOCH
+        works = name not in for_ever and now >= until
+        failure = failed(Problem.REFRESH_FAILING)
+        world.tokens.answers[:] = [fresh(now + 3600, next(numbers)) if works else failure]
 
-        async def answer(name: str) -> None:
-            now = world.tokens.now() - EPOCH
-            works = name not in for_ever and now >= until
-            failure = failed(Problem.REFRESH_FAILING)
-            world.tokens.answers[:] = [fresh(now + 3600, next(numbers)) if works else failure]
-
-        world.tokens.before = answer
-        for name in names:
-            _, tool, org = name.split("/")
-            spec = {"tool": tool, "orgId": org}
-            world.inventory.observe_credential(credential_object(f"{tool}-{org}", uid=name, spec=spec))
-            world.grants.note(version(name=name), document(1))
-        return names
-
-    return make
+    world.tokens.before = answer
+    for name in names:
+        _, tool, org = name.split("/")
+        spec = {"tool": tool, "orgId": org}
+        world.inventory.observe_credential(credential_object(f"{tool}-{org}", uid=name, spec=spec))
+        world.grants.note(version(name=name), document(1))
+    return names
 
 
-def test_when_one_works_again_others_of_its_tool_need_not_wait_for_their_long_pauses(
-    outage: Callable[[World, float, set[str]], list[str]],
-) -> None:
+def test_when_one_works_again_others_of_its_tool_need_not_wait_for_their_long_pauses() -> None:
     async def story() -> None:
         world = World()
         slack = {f"tolstoy/slack/org-{number}" for number in range(5)}
@@ -844,9 +837,7 @@ def test_when_one_works_again_others_of_its_tool_need_not_wait_for_their_long_pa
     play(story)
 
 
-def test_one_that_fails_by_itself_is_tried_early_once_an_hour_at_most_however_often_others_recover(
-    outage: Callable[[World, float, set[str]], list[str]],
-) -> None:
+def test_one_that_fails_by_itself_is_tried_early_once_an_hour_at_most_however_often_others_recover() -> None:
     async def story() -> None:
         world = World()
         poor, flapping = outage(world, 10_000, {"tolstoy/github/org-0"})[:2]
