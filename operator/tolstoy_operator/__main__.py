@@ -9,8 +9,14 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
+
+if __name__ == "__main__":
+    # The first process of a container does not end by a signal that it does not handle: told to stop while it still
+    # imports, it would go on until it is killed. An exception could be turned into another one by what it imports.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 from tolstoy_operator.api.v1 import CredentialType
 from tolstoy_operator.domain.secretvalue import SecretValue

@@ -61,7 +61,7 @@ class Site(ClusterView):
         """Install or upgrade, and return when all is ready; pods of before, which Helm does not await, are gone."""
         options = ("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout=3m")
         self.helm.run("upgrade", "--install", RELEASE, str(chart), *options, values=values or self.values())
-        eventually(lambda: not any(map(is_leaving, self.pods())), what="replaced pods are gone", timeout=60)
+        eventually(lambda: not any(map(is_leaving, self.pods())), what="replaced pods are gone", timeout=120)
 
     def uninstall(self) -> None:
         """Take the release away, hooks included."""
