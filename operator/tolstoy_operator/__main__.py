@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 if __name__ == "__main__":
     # The first process of a container does not end by a signal that it does not handle: told to stop while it still
-    # imports, it would go on until it is killed. An exception could be turned into another one by what it imports.
+    # imports, it would go on until it is killed. Not by an exception: some imports turn one into another.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 from tolstoy_operator.api.v1 import CredentialType
@@ -27,7 +27,8 @@ from tolstoy_operator.settings import Settings, SettingsError, load_settings
 def main() -> int:
     """Run one command.
 
-    Exit codes: 0 done, or stopped as told; 1 ended by itself; 2 wrong settings, usage or input, nothing started.
+    Exit codes: 0 done, or stopped as told; 1 ended by itself; 2 wrong settings, usage or input, nothing started;
+    143 told to stop before it had begun.
     """
     parser = _parser()
     try:

@@ -21,7 +21,7 @@ def test_a_process_that_still_imports_ends_at_once() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), "AWS_REGION": "eu-west-1"}
     command = [sys.executable, "-m", "tolstoy_operator", "run"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        eventually(lambda: _handles(process.pid, signal.SIGTERM), what="it handles SIGTERM", pause=0.005)
+        eventually(lambda: _handles(process.pid, signal.SIGTERM), what="it handles SIGTERM", timeout=30, pause=0.005)
         process.terminate()
         _, told = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM

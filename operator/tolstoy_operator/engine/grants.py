@@ -46,12 +46,12 @@ must not be able to have the provider asked without end, which would be held aga
 LONGEST_COMMAND_PAUSE: Final = 64 * COMMAND_PAUSE
 """It doubles with each command in trouble: a try can cost one of the hundred versions that a secret takes in a day, and
 without one left not even a new consent is refreshed."""
-RECOVERY_PAUSE: Final = 3600.0
-"""Seconds for which one grant that works again changes nothing for others of its tool, after one that did: what fails
-by itself beside grants that work would be tried too often, and each try can cost a version."""
 LONGEST_PROBE_PAUSE: Final = 24 * 3600.0
 PROBES: Final = 9
 """How often, which makes a week of it."""
+RECOVERY_PAUSE: Final = 3600.0
+"""Seconds for which one grant that works again changes nothing for others of its tool, after one that did: what fails
+by itself beside grants that work would be tried too often, and each try can cost a version."""
 
 _REVOKED: Final = "the grant was revoked"
 _DEAD: Final = "the provider does not accept the access token any more"
@@ -283,10 +283,10 @@ class Grants:
         now, last = self._clock(), self._recovered_at.get(tool)
         if last is not None and abs(now - last) < RECOVERY_PAUSE * self._scale:
             return
-        for key in [_key(name) for name, grant in self._grants.items() if grant.failing and grant.has_ended(now)]:
-            if key[0] == tool:
+        for name, grant in self._grants.items():
+            if grant.failing and grant.has_ended(now) and _key(name)[0] == tool:
                 self._recovered_at[tool] = now
-                self._queue.schedule(key, self._uniform(0, LOOK_PAUSE * self._scale))
+                self._schedule(name, self._uniform(0, LOOK_PAUSE * self._scale))
 
     def _trouble_of(self, name: str, grant: Grant, result: Refreshed) -> Trouble | None:
         now = self._clock()
